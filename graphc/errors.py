@@ -1,0 +1,70 @@
+"""What graphc raises. Every message says what was found, what was expected, what to do, and where the user wrote it."""
+
+from __future__ import annotations
+
+from graphc.ir.source import Location, current_origin
+
+__all__ = [
+    "DTypeError",
+    "FeedError",
+    "GradientError",
+    "GraphError",
+    "IndexFault",
+    "Location",
+    "PassError",
+    "ShapeError",
+    "VerifyError",
+]
+
+
+class GraphError(Exception):
+    """The base of graphc's errors.
+
+    ``found``, ``expected``, ``remedy`` and ``location`` are kept as attributes, so that tools can show them apart. Where
+    no location is given, it is the line of the user's program that led here, or that of the node a pass works on.
+    """
+
+    def __init__(self, found: str, *, expected: str = "", remedy: str = "", location: Location | None = None) -> None:
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        self.location = location or current_origin().location
+        super().__init__(found)
+
+    def __str__(self) -> str:
+        lines = [self.found]
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        if self.remedy:
+            lines.append(f"  remedy: {self.remedy}")
+        if self.location is not None:
+            lines.append(f"  at {self.location}")
+        return "\n".join(lines)
+
+
+class ShapeError(GraphError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class DTypeError(GraphError, TypeError):
+    """A dtype, or a kind of argument, that the operation does not take."""
+
+
+class GradientError(GraphError, ValueError):
+    """A derivative that was asked for and does not exist."""
+
+
+class FeedError(GraphError, ValueError):
+    """Arguments of a compiled function that do not match its placeholders."""
+
+
+class IndexFault(GraphError, IndexError):
+    """An index, found in data at run time, outside its axis."""
+
+
+class VerifyError(GraphError, AssertionError):
+    """A graph or a plan that breaks an invariant: a defect of a pass or of an operation."""
+
+
+class PassError(GraphError, RuntimeError):
+    """A pass that failed; names the pass and the node it worked on."""

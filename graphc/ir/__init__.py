@@ -1,0 +1,1 @@
+"""What a program is: types, values, nodes, graphs and the operations. Imports NumPy alone."""
