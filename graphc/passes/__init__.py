@@ -1,0 +1,1 @@
+"""From graph to graph. One pass a file; the order is in :mod:`graphc.passes.pipeline`."""

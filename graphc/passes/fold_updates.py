@@ -1,0 +1,212 @@
+"""Updates that add a product of matrices: one accumulating product, and no buffer for the gradient.
+
+``W - rate * (X.T @ dY)`` becomes ``gemm(W, X.T, dY, alpha=-rate, beta=1)``, which runs in place. An update is read as a
+linear combination: sums, differences and transposes of matrices, multiplied or divided by scalars. Products that
+nothing else uses are added to the rest, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graphc.ir import ops
+from graphc.ir.graph import Graph, Node, Value
+from graphc.passes.cse import Cse
+from graphc.passes.rewrite import Matcher, rewrite
+from graphc.passes.rules.constants import literal, scalar_of
+
+__all__ = ["FoldUpdates"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A matrix, or its transpose, times scalars and by scalars."""
+
+    value: Value
+    negative: bool = False
+    factors: tuple[Value, ...] = ()
+    divisors: tuple[Value, ...] = ()
+    transposed: bool = False
+
+    @property
+    def matrix(self) -> Value:
+        return _transpose(self.value) if self.transposed else self.value
+
+
+@dataclass(frozen=True)
+class FoldUpdates:
+    """Replace, in what variables become, sums with matrix products by ``gemm``."""
+
+    name: str = "fold_updates"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with a ``gemm`` for each product that an update adds to a matrix."""
+        candidates = _candidates(graph)
+
+        def rule(node: Node, matcher: Matcher) -> Sequence[Value] | None:
+            if matcher.original not in candidates:
+                return None
+            folded = _folded(node.output, matcher)
+            return None if folded is None else (folded,)
+
+        result = rewrite(graph, rule) if candidates else graph
+        return graph if result is graph else Cse()(result)
+
+
+def _candidates(graph: Graph) -> set[Node]:
+    """The nodes of linear combinations with products that updates are computed from, item by item."""
+    matcher = Matcher(graph)
+    found: set[Node] = set()
+    seen: set[Value] = set()
+    stack = [value for _, value in graph.updates]
+    while stack:
+        value = stack.pop()
+        if value in seen or value.ndim != 2 or not value.dtype.is_float:
+            continue
+        seen.add(value)
+        terms = _terms(value, matcher)
+        if any(_is_product(term, matcher) for term in terms):
+            found.add(value.node)
+        if terms[0].value is not value:
+            stack += [term.value for term in terms]
+        elif value.node.op.elementwise:
+            stack += [operand for operand in value.node.inputs if operand.shape == value.shape]
+    return found
+
+
+def _is_product(term: Term, matcher: Matcher) -> bool:
+    return term.value.ndim == 2 and bool(matcher.producer(term.value, "matmul")) and not matcher.shared(term.value)
+
+
+def _terms(root: Value, matcher: Matcher) -> list[Term]:
+    """The linear combination that a matrix is, as far as nothing else uses its parts."""
+    done: list[Term] = []
+    stack = [Term(root)]
+    while stack:
+        term = stack.pop()
+        parts = None
+        if term.value is root or not matcher.shared(term.value):
+            parts = _parts(term, matcher)
+        if parts is None:
+            done.append(term)
+        else:
+            stack += reversed(parts)
+    return done
+
+
+def _parts(term: Term, matcher: Matcher) -> list[Term] | None:
+    node, shape = matcher.producer(term.value), term.value.shape
+    if node is None:
+        return None
+    match node.op.name:
+        case "add" | "subtract":
+            x, y = node.inputs
+            if x.shape == y.shape == shape:
+                return [
+                    replace(term, value=x),
+                    replace(term, value=y, negative=term.negative != (node.op.name == "subtract")),
+                ]
+        case "negative":
+            return [replace(term, value=node.inputs[0], negative=not term.negative)]
+        case "multiply":
+            for value, scalar in (node.inputs, node.inputs[::-1]):
+                if value.shape == shape and _is_scalar(scalar, value):
+                    return [replace(term, value=value, factors=(*term.factors, scalar))]
+        case "divide":
+            value, scalar = node.inputs
+            if value.shape == shape and _is_scalar(scalar, value):
+                return [replace(term, value=value, divisors=(*term.divisors, scalar))]
+        case "transpose":
+            if node.attrs.axes == (1, 0):
+                return [replace(term, value=node.inputs[0], transposed=not term.transposed)]
+    return None
+
+
+def _is_scalar(value: Value, other: Value) -> bool:
+    """Whether a value is one number that is repeated over another operand, which is more than that."""
+    source = value.node.inputs[0] if value.node.op.name == "broadcast_to" else value
+    return all(size == 1 for size in source.shape) and (not source.ndim or any(size != 1 for size in other.shape))
+
+
+def _folded(value: Value, matcher: Matcher) -> Value | None:
+    terms = _terms(value, matcher)
+    products = [term for term in terms if _is_product(term, matcher)]
+    rest: dict[tuple[Value, bool], list[Term]] = {}
+    for term in terms:
+        if not _is_product(term, matcher):
+            rest.setdefault((term.value, term.transposed), []).append(term)
+    if not products or not rest:
+        return None
+    one = literal(1, value.dtype)
+    groups = [(group[0].matrix, _coefficient(group, matcher)) for group in rest.values()]
+    total, beta = groups[0]
+    if len(groups) > 1:
+        total = _scaled(total, beta, matcher)
+        for matrix, coefficient in groups[1:]:
+            total = ops.add(total, _scaled(matrix, coefficient, matcher))
+        beta = one
+    for term in products:
+        a, b = term.value.node.inputs
+        if term.transposed:
+            a, b = _transpose(b), _transpose(a)
+        total = ops.gemm(total, a, b, _coefficient([term], matcher), beta)
+        beta = one
+    return total
+
+
+def _transpose(matrix: Value) -> Value:
+    node = matrix.node
+    return node.inputs[0] if node.op.name == "transpose" else ops.transpose(matrix)
+
+
+def _scaled(matrix: Value, coefficient: Value, matcher: Matcher) -> Value:
+    return matrix if scalar_of(coefficient, matcher) == 1 else ops.multiply(coefficient, matrix)
+
+
+def _coefficient(terms: Sequence[Term], matcher: Matcher) -> Value:
+    """The sum of the terms' scalars, 0-d; what is known of it is computed now."""
+    known, total = np.float64(0), None
+    for term in terms:
+        number, value = _scalar(term, matcher)
+        if value is None:
+            known += number
+            continue
+        value = _times(number, value)
+        total = value if total is None else ops.add(total, value)
+    dtype = terms[0].value.dtype
+    if total is None:
+        return literal(known, dtype)
+    return total if known == 0 else ops.add(total, literal(known, dtype))
+
+
+def _scalar(term: Term, matcher: Matcher) -> tuple[np.float64, Value | None]:
+    """A term's scalars as a known number times a value."""
+    number, value = np.float64(-1 if term.negative else 1), None
+    with np.errstate(all="ignore"):
+        for factor in term.factors:
+            known = scalar_of(factor, matcher)
+            if known is not None:
+                number = number * np.float64(known)
+            else:
+                value = _one_item(factor) if value is None else ops.multiply(value, _one_item(factor))
+        for divisor in term.divisors:
+            known = scalar_of(divisor, matcher)
+            if known is not None:
+                number = number / np.float64(known)
+            else:
+                value = ops.divide(literal(1, divisor.dtype) if value is None else value, _one_item(divisor))
+    return number, value
+
+
+def _one_item(value: Value) -> Value:
+    source = value.node.inputs[0] if value.node.op.name == "broadcast_to" else value
+    return ops.reshape(source, ())
+
+
+def _times(number: np.float64, value: Value) -> Value:
+    if number == 1:
+        return value
+    return ops.negative(value) if number == -1 else ops.multiply(value, literal(number, value.dtype))

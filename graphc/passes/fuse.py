@@ -1,0 +1,238 @@
+"""Fusion: chains of elementwise operations, with the reductions that end them, become one node and one kernel.
+
+Three questions, three functions. Which nodes belong together: :func:`group` joins an operation with the producers of its
+operands, if they run over the same space. May they: :func:`_is_convex` refuses where a path would leave the group and come
+back, for then the kernel would have to run both before and after something. What becomes of them: :func:`_build` makes one
+``fused`` node that holds them as a body.
+
+It pays to end a group in reductions: the reduced values are then never stored. It does not pay to go on after a reduction,
+for that needs a second pass over the space. Groups are walked by positions in a topological order rather than through
+a graph library: a search for a path only ever looks at the few groups between two positions.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from graphc.ir.build import rebuild
+from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.ops.fused import fused
+from graphc.ir.ops.leaves import placeholder
+from graphc.ir.source import origin
+from graphc.ir.types import Shape
+
+__all__ = ["Fuse", "group"]
+
+
+@dataclass(eq=False)
+class _Group:
+    """Nodes that are to run as one; at first every node is a group of its own.
+
+    Attributes:
+        members: positions of the nodes, rising.
+        space: the shape that it runs over; None for nodes that are not fused.
+        axes: the axes that its reductions reduce, if it has any.
+        sources: groups that it reads from, some of which may have been joined to others since.
+        operands: how many values it reads and writes, at most.
+        reads: values that its nodes read.
+        reduced: results of its reductions.
+        joined: the group that took this one in.
+    """
+
+    members: list[int]
+    space: Shape | None
+    axes: tuple[int, ...] | None
+    sources: set[_Group] = field(default_factory=set)
+    operands: int = 0
+    reads: set[Value] = field(default_factory=set)
+    reduced: set[Value] = field(default_factory=set)
+    joined: _Group | None = None
+
+    def current(self) -> _Group:
+        """The group that this one is now part of."""
+        each = self
+        while each.joined is not None:
+            each = each.joined
+        return each
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """Fuse elementwise chains and the reductions at their ends.
+
+    Attributes:
+        most_nodes: the largest group: compiling a kernel takes longer than its length in proportion.
+        most_operands: how many arrays a kernel may read and write.
+        most_span: how far apart, in the order of the nodes, the ends of a group may lie: what it reads must stay in memory
+            until its last operand is there.
+    """
+
+    name: str = "fuse"
+    most_nodes: int = 256
+    most_operands: int = 48
+    most_span: int = 512
+
+    def __call__(self, graph: Graph) -> Graph:
+        groups = group(graph, self)
+        if all(len(each.members) == 1 for each in groups):
+            return graph
+        return _rebuild(graph, groups)
+
+
+def group(graph: Graph, limits: Fuse) -> list[_Group]:
+    """The groups of a graph's nodes, each after those that it reads from."""
+    position = {node: number for number, node in enumerate(graph.nodes)}
+    of: list[_Group] = []
+    for number, node in enumerate(graph.nodes):
+        sources = {of[position[value.node]] for value in node.inputs}
+        reduced = set(node.outputs) if node.op.reduction is not None else set()
+        current = _Group([number], _space(node), _axes(node), sources, len(node.inputs) + 1, set(node.inputs), reduced)
+        of.append(current)
+        if current.space is None:
+            continue
+        for value in node.inputs:
+            producer = of[position[value.node]]
+            if producer is current or not _alike(graph.nodes[position[value.node]], producer, current):
+                continue
+            if _is_small(producer, current, limits) and _is_convex(producer, current):
+                current = _joined(producer, current, of)
+    unique = {id(each): each for each in of}
+    return _ordered(list(unique.values()), of, graph, position)
+
+
+def _space(node: Node) -> Shape | None:
+    """The space that a node could be fused in."""
+    if node.op.reduction is not None:
+        return node.inputs[0].shape
+    return node.output.shape if node.op.elementwise else None
+
+
+def _axes(node: Node) -> tuple[int, ...] | None:
+    return node.attrs.axes if node.op.reduction is not None else None
+
+
+def _alike(producer: Node, source: _Group, target: _Group) -> bool:
+    """Whether a group may take in the group of a producer of one of its operands."""
+    if producer.op.reduction is not None or source.space != target.space or source.space is None:
+        return False
+    if not source.reduced.isdisjoint(target.reads):  # a reduction is complete only when its kernel is
+        return False
+    return source.axes is None or target.axes is None or source.axes == target.axes
+
+
+def _is_small(source: _Group, target: _Group, limits: Fuse) -> bool:
+    """Whether two groups together stay within the limits."""
+    return (
+        len(source.members) + len(target.members) <= limits.most_nodes
+        and source.operands + target.operands <= limits.most_operands
+        and target.members[-1] - source.members[0] <= limits.most_span
+    )
+
+
+def _is_convex(source: _Group, target: _Group) -> bool:
+    """Whether no path leads from one of the groups to the other through a third."""
+    both = (source, target)
+    earliest = min(source.members[0], target.members[0])
+    stack = [each for each in (before.current() for before in source.sources | target.sources) if each not in both]
+    seen: set[_Group] = set()
+    while stack:
+        each = stack.pop()
+        if each in seen or each.members[-1] < earliest:
+            continue
+        seen.add(each)
+        for before in each.sources:
+            if before.current() in both:
+                return False
+            stack.append(before.current())
+    return True
+
+
+def _joined(source: _Group, target: _Group, of: list[_Group]) -> _Group:
+    """One group for two; the larger one takes in the other."""
+    larger, smaller = (source, target) if len(source.members) >= len(target.members) else (target, source)
+    larger.members = sorted(larger.members + smaller.members)
+    larger.axes = source.axes if source.axes is not None else target.axes
+    larger.operands = source.operands + target.operands
+    larger.sources = (source.sources | target.sources) - {source, target}
+    larger.reads |= smaller.reads
+    larger.reduced |= smaller.reduced
+    smaller.joined = larger
+    for number in smaller.members:
+        of[number] = larger
+    return larger
+
+
+def _ordered(groups: Sequence[_Group], of: Sequence[_Group], graph: Graph, position: Mapping[Node, int]) -> list[_Group]:
+    """The groups, each after those that it reads from, otherwise in the order of their last members."""
+    waiting: dict[_Group, int] = {}
+    users: dict[_Group, list[_Group]] = {each: [] for each in groups}
+    for each in groups:
+        sources = {of[position[v.node]] for number in each.members for v in graph.nodes[number].inputs} - {each}
+        waiting[each] = len(sources)
+        for source in sources:
+            users[source].append(each)
+    ready = [(each.members[-1], each.members[0]) for each in groups if not waiting[each]]
+    heapq.heapify(ready)
+    result = []
+    while ready:
+        each = of[heapq.heappop(ready)[1]]
+        result.append(each)
+        for user in users[each]:
+            waiting[user] -= 1
+            if not waiting[user]:
+                heapq.heappush(ready, (user.members[-1], user.members[0]))
+    return result
+
+
+def _rebuild(graph: Graph, groups: Iterable[_Group]) -> Graph:
+    """The graph with each group of several nodes as one."""
+    wanted = set(graph.results)
+    known: dict[Value, Value] = {}
+    nodes: list[Node] = []
+    for each in groups:
+        members = [graph.nodes[number] for number in each.members]
+        if len(members) == 1:
+            (node,) = members
+            inputs = [known.get(value, value) for value in node.inputs]
+            same = all(new is old for new, old in zip(inputs, node.inputs, strict=True))
+            fresh = node if same else rebuild(node, inputs)
+            nodes.append(fresh)
+            known.update(zip(node.outputs, fresh.outputs, strict=True))
+            continue
+        outputs = _results(members, graph, wanted)
+        if not outputs:  # nothing reads it: dead code that was not removed
+            continue
+        made = _build(members, outputs, known)
+        nodes.append(made[0].node)
+        known.update(zip(outputs, made, strict=True))
+    return Graph(
+        graph.inputs,
+        tuple(known[value] for value in graph.outputs),
+        tuple((variable, known[value]) for variable, value in graph.updates),
+        tuple(nodes),
+    )
+
+
+def _results(members: Sequence[Node], graph: Graph, wanted: set[Value]) -> list[Value]:
+    """The values of a group that others read."""
+    inside = set(members)
+    return [
+        node.output
+        for node in members
+        if node.output in wanted or any(user not in inside for user in graph.users[node.output])
+    ]
+
+
+def _build(members: Sequence[Node], outputs: Sequence[Value], known: Mapping[Value, Value]) -> tuple[Value, ...]:
+    """The results of one node in place of several."""
+    inside = set(members)
+    operands = dict.fromkeys(value for node in members for value in node.inputs if value.node not in inside)
+    arguments = {value: placeholder(value.shape, value.dtype) for value in operands}
+    within: dict[Value, Value] = dict(arguments)
+    for node in members:
+        within[node.output] = rebuild(node, [within[value] for value in node.inputs]).output
+    body = Graph.of(tuple(arguments.values()), [within[value] for value in outputs])
+    with origin(members[-1].origin):
+        return fused(body, [known.get(value, value) for value in operands])

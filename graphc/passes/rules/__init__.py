@@ -1,0 +1,1 @@
+"""Rewrite rules, by what they speak of. A rule gives a value to stand for the output of a node, or None."""

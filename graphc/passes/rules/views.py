@@ -1,0 +1,131 @@
+"""Broadcasting, and the same items under other axes. Exact: no number changes."""
+
+from __future__ import annotations
+
+from graphc.ir import ops
+from graphc.ir.build import apply_one
+from graphc.ir.graph import Node, Value
+from graphc.ir.ops.assemble import CONCATENATE, slice_axes
+from graphc.passes.rewrite import Matcher
+from graphc.passes.rules.constants import literal, scalar_of, spread
+
+__all__ = [
+    "broadcast_again",
+    "broadcast_last",
+    "concatenate_parts",
+    "pad_nothing",
+    "reshape_again",
+    "slice_again",
+    "slice_of_part",
+    "transpose_again",
+    "view_of_one_item",
+]
+
+
+def broadcast_last(node: Node, matcher: Matcher) -> Value | None:
+    """An elementwise operation on operands that were broadcast: on the operands as they were, then broadcast."""
+    operands = [_unspread(value, matcher) for value in node.inputs]
+    if all(new is old for new, old in zip(operands, node.inputs, strict=True)):
+        return None
+    return spread(apply_one(node.op, operands, node.attrs), node.output.shape)
+
+
+def _unspread(value: Value, matcher: Matcher) -> Value:
+    if node := matcher.producer(value, "broadcast_to"):
+        return node.inputs[0]
+    number = scalar_of(value, matcher) if value.ndim else None
+    return value if number is None else literal(number, value.dtype)
+
+
+def view_of_one_item(node: Node, matcher: Matcher) -> Value | None:
+    """A view of one item that was repeated repeats it."""
+    source = matcher.producer(node.inputs[0], "broadcast_to")
+    if source is None or any(size != 1 for size in source.inputs[0].shape):
+        return None
+    return spread(ops.reshape(source.inputs[0], ()), node.output.shape)
+
+
+def broadcast_again(node: Node, matcher: Matcher) -> Value | None:
+    """Two broadcasts are one; so is one after new leading axes; one to the shape that there is is none."""
+    (x,) = node.inputs
+    if x.shape == node.output.shape:
+        return x
+    if inner := matcher.producer(x, "broadcast_to"):
+        return spread(inner.inputs[0], node.output.shape)
+    inner = matcher.producer(x, "reshape")
+    if inner and x.shape == (1,) * (x.ndim - inner.inputs[0].ndim) + inner.inputs[0].shape:
+        return spread(inner.inputs[0], node.output.shape)
+    return None
+
+
+def reshape_again(node: Node, matcher: Matcher) -> Value | None:
+    """Two reshapes are one; one to the shape that there is is none."""
+    (x,) = node.inputs
+    if x.shape == node.output.shape:
+        return x
+    inner = matcher.producer(x, "reshape")
+    return ops.reshape(inner.inputs[0], node.output.shape) if inner else None
+
+
+def transpose_again(node: Node, matcher: Matcher) -> Value | None:
+    """Two transposes are one; one that leaves the axes in their order is none."""
+    (x,) = node.inputs
+    axes = node.attrs.axes
+    if axes == tuple(range(x.ndim)):
+        return x
+    inner = matcher.producer(x, "transpose")
+    return ops.transpose(inner.inputs[0], [inner.attrs.axes[axis] for axis in axes]) if inner else None
+
+
+def slice_again(node: Node, matcher: Matcher) -> Value | None:
+    """Two slices are one; one of everything is none."""
+    (x,) = node.inputs
+    attrs = node.attrs
+    if set(attrs.steps) <= {1} and set(attrs.starts) <= {0} and attrs.sizes == x.shape:
+        return x
+    inner = matcher.producer(x, "slice")
+    if inner is None:
+        return None
+    starts = [
+        first + start * step
+        for first, start, step in zip(inner.attrs.starts, attrs.starts, inner.attrs.steps, strict=True)
+    ]
+    steps = [first * second for first, second in zip(inner.attrs.steps, attrs.steps, strict=True)]
+    return slice_axes(inner.inputs[0], starts, attrs.sizes, steps)
+
+
+def slice_of_part(node: Node, matcher: Matcher) -> Value | None:
+    """A slice of one part of a concatenation is a slice of that part."""
+    joined = matcher.producer(node.inputs[0], "concatenate")
+    if joined is None:
+        return None
+    axis = joined.attrs.axis
+    start, count, step = node.attrs.starts[axis], node.attrs.sizes[axis], node.attrs.steps[axis]
+    if not (isinstance(start, int) and isinstance(count, int) and count):
+        return None
+    first, last = sorted((start, start + (count - 1) * step))
+    offset = 0
+    for part in joined.inputs:
+        size = part.shape[axis]
+        if not isinstance(size, int):
+            return None
+        if offset <= first and last < offset + size:
+            starts = [begin - offset if at == axis else begin for at, begin in enumerate(node.attrs.starts)]
+            return slice_axes(part, starts, node.attrs.sizes, node.attrs.steps)
+        offset += size
+    return None
+
+
+def concatenate_parts(node: Node, matcher: Matcher) -> Value | None:
+    """Parts without items are left out; one part alone is the whole."""
+    axis = node.attrs.axis
+    parts = [value for value in node.inputs if value.shape[axis] != 0] or list(node.inputs[:1])
+    if len(parts) == 1:
+        return spread(parts[0], node.output.shape)
+    return apply_one(CONCATENATE, parts, node.attrs) if len(parts) < len(node.inputs) else None
+
+
+def pad_nothing(node: Node, matcher: Matcher) -> Value | None:
+    """A pad of no width is none."""
+    widths = {*node.attrs.low, *node.attrs.high, *node.attrs.interior}
+    return node.inputs[0] if widths <= {0} else None
