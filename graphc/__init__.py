@@ -1,0 +1,63 @@
+"""graphc: a static-graph compiler and executor for array programs on CPUs.
+
+Define a graph of placeholders and operations, derive gradients symbolically, compile it once, run it natively::
+
+    import graphc as gr
+
+    x = gr.placeholder(("batch", 784), name="image")
+    w = gr.parameter(weights, name="w")
+    loss = ((x @ w) ** 2).mean()
+    step = gr.compile([x], loss, updates={w: w - 0.01 * gr.grad(loss, w)})
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from graphc._version import __version__
+from graphc.api import compile, evaluate
+from graphc.errors import (
+    DTypeError,
+    FeedError,
+    GradientError,
+    GraphError,
+    IndexFault,
+    PassError,
+    ShapeError,
+    VerifyError,
+)
+from graphc.function import Function
+from graphc.ir.dims import Dim
+from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.ops import *
+from graphc.ir.ops.leaves import Variable
+from graphc.ir.source import scope
+from graphc.ir.types import (
+    DType,
+    TensorType,
+    bool_,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
+from graphc.runtime.threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from graphc import datasets, nn, optim, random, train, viz
+    from graphc.check import check_gradients
+
+_SUBMODULES = ("datasets", "nn", "optim", "random", "train", "viz")
+
+
+def __getattr__(name: str) -> Any:
+    """Packages that a program may do without are imported when they are first used."""
+    if name in _SUBMODULES:
+        return importlib.import_module(f"graphc.{name}")
+    if name == "check_gradients":
+        return importlib.import_module("graphc.check").check_gradients
+    raise AttributeError(f"module 'graphc' has no attribute {name!r}")

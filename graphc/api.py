@@ -1,0 +1,152 @@
+"""What the user calls to turn a graph into results."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from graphc.errors import DTypeError, GraphError, ShapeError
+from graphc.function import Function
+from graphc.ir.graph import Graph, Value, reachable
+from graphc.ir.op import Array
+from graphc.ir.ops.leaves import Variable, as_value
+from graphc.passes.autodiff import Autodiff
+from graphc.passes.pipeline import PIPELINE, Pass, run_passes
+from graphc.runtime.reference import evaluate_graph
+
+__all__ = ["compile", "evaluate"]
+
+
+def compile(
+    inputs: Value | Sequence[Value],
+    outputs: Value | Sequence[Value],
+    updates: Mapping[Variable, Any] | None = None,
+    *,
+    passes: Sequence[Pass] | None = None,
+    disable: str | Collection[str] = (),
+    verify: bool | Mapping[Value, Any] = False,
+) -> Function:
+    """Compile a graph into a function.
+
+    Args:
+        inputs: the placeholders, in the order of the function's arguments.
+        outputs: what the function returns: one value, or a sequence for a list of arrays. It may be empty.
+        updates: next values of variables, all computed from the values before the call. Variables with a default update
+            that the graph reads, such as the state of a random generator, are updated without being named here.
+        passes: other passes than :data:`graphc.passes.pipeline.PIPELINE`.
+        disable: names of passes to leave out.
+        verify: evaluate the graph before and after each pass with the reference interpreter, and name the first pass that
+            changes a value: on seeded inputs for True, or on the given arrays by placeholder.
+
+    Raises:
+        GraphError: an input is no placeholder, the graph needs a placeholder that is not among them, or an update does not
+            fit its variable.
+        PassError: a pass failed, or, with ``verify``, changed a value.
+    """
+    single = isinstance(outputs, Value)
+    given = (inputs,) if isinstance(inputs, Value) else tuple(inputs)
+    wanted = (outputs,) if isinstance(outputs, Value) else tuple(as_value(value) for value in outputs)
+    pairs = _checked_updates(updates or {})
+    _add_default_updates(wanted, pairs)
+    graph = Graph.of(given, wanted, pairs)
+    _check_inputs(graph)
+    stages = run_passes(
+        graph, PIPELINE if passes is None else passes, (disable,) if isinstance(disable, str) else disable
+    )
+    if verify is not False:
+        from graphc.passes.check import check_passes
+
+        check_passes(stages, None if verify is True else verify)
+    return Function(stages, single)
+
+
+def _checked_updates(updates: Mapping[Variable, Any]) -> dict[Value, Value]:
+    pairs: dict[Value, Value] = {}
+    for variable, given in updates.items():
+        if not isinstance(variable, Variable):
+            raise GraphError(
+                f"an update of {variable!r}", expected="a variable: what gr.variable or gr.parameter returned"
+            )
+        value = as_value(given, variable.dtype)
+        if value.dtype != variable.dtype:
+            raise DTypeError(
+                f"the next value of {variable!r} has dtype {value.dtype}",
+                expected=str(variable.dtype),
+                remedy=f"convert it with .astype('{variable.dtype}')",
+                location=value.node.location,
+            )
+        if value.shape != variable.shape:
+            raise ShapeError(
+                f"the next value of {variable!r} has type {value.type}",
+                expected=f"the variable's shape: {variable.type}",
+                remedy="reduce or broadcast it to that shape",
+                location=value.node.location,
+            )
+        pairs[variable] = value
+    return pairs
+
+
+def _add_default_updates(outputs: Sequence[Value], pairs: dict[Value, Value]) -> None:
+    """Add the default updates of the variables that are read, and of those that these updates read in turn."""
+    settled: set[Value] = set()
+    while True:
+        roots = [*outputs, *pairs.values()]
+        fresh = [
+            node.output
+            for node in reachable(roots)
+            if node.op.name == "variable" and node.output not in settled and node.output not in pairs
+        ]
+        if not fresh:
+            return
+        for variable in fresh:
+            settled.add(variable)
+            assert isinstance(variable, Variable)
+            if variable.default_update is not None:
+                pairs[variable] = variable.default_update
+
+
+def _check_inputs(graph: Graph) -> None:
+    seen: set[Value] = set()
+    names: dict[str, Value] = {}
+    for value in graph.inputs:
+        if not isinstance(value, Value) or value.node.op.name != "placeholder":
+            raise GraphError(f"an input is {value!r}", expected="placeholders: what gr.placeholder returned")
+        if value in seen:
+            raise GraphError(f"the placeholder {value!r} is an input twice", expected="each placeholder once")
+        if value.name is not None and names.setdefault(value.name, value) is not value:
+            raise GraphError(
+                f"two inputs are called {value.name!r}",
+                remedy="give each placeholder a name of its own",
+                location=value.node.location,
+            )
+        seen.add(value)
+    for node in graph.nodes:
+        if node.op.name == "placeholder" and node.output not in seen:
+            raise GraphError(
+                f"the graph reads the placeholder {node.output!r}, which is not among the inputs",
+                expected="every placeholder that the outputs and updates depend on",
+                remedy="add it to the inputs of gr.compile",
+                location=node.location,
+            )
+
+
+def evaluate(outputs: Value | Sequence[Value], feeds: Mapping[Value, Any] | None = None) -> Any:
+    """Evaluate values with the NumPy reference interpreter: slow, and what compiled results are compared with.
+
+    Args:
+        outputs: a value or a sequence of values.
+        feeds: an array for every placeholder that they depend on. Variables may be given too; the others have the values
+            that they hold. Nothing is updated.
+
+    Returns:
+        An array, or a list of arrays for a sequence.
+
+    Raises:
+        FeedError: a placeholder has no array, or a shape does not fit.
+    """
+    single = isinstance(outputs, Value)
+    wanted: tuple[Value, ...] = (outputs,) if isinstance(outputs, Value) else tuple(map(as_value, outputs))
+    placeholders = [node.output for node in reachable(wanted) if node.op.name == "placeholder"]
+    graph = Autodiff()(Graph.of(placeholders, wanted))
+    results: list[Array] = evaluate_graph(graph, feeds or {})
+    return results[0] if single else results

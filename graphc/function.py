@@ -1,0 +1,174 @@
+"""A compiled function: what :func:`graphc.compile` returns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from graphc.errors import GraphError
+from graphc.ir.dims import symbols
+from graphc.ir.graph import Graph
+from graphc.passes.pipeline import Stage
+from graphc.runtime.assemble import assemble
+from graphc.runtime.executor import Executor
+from graphc.runtime.plan import Plan
+from graphc.runtime.profile import Profile, profile
+
+__all__ = ["Function"]
+
+
+class Function:
+    """A graph, compiled: call it with one array for each placeholder.
+
+    Arguments are used where they lie if their dtype and layout allow it, and are never written. Results are new arrays.
+    Variables named in ``updates`` have their next values when the call returns. Calls from several threads take turns.
+
+    Attributes:
+        stages: the graph as written, and after each pass.
+        seconds: how long the stages after the passes took: ``"assemble"``.
+    """
+
+    def __init__(self, stages: Sequence[Stage], single: bool) -> None:
+        self.stages: tuple[Stage, ...] = tuple(stages)
+        self._single = single
+        start = time.perf_counter()
+        self._executor = Executor(assemble(self.graph))
+        self.seconds = {"assemble": time.perf_counter() - start}
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run it.
+
+        Args:
+            *args: arrays in the order of the placeholders; lists and numbers are converted.
+            **named: arrays by the placeholders' names.
+
+        Returns:
+            An array for a single output, else a list of arrays.
+
+        Raises:
+            FeedError: the arguments do not match the placeholders.
+            IndexFault: the data hold an index outside its axis; no variable has changed.
+        """
+        results = self._executor(args, named)
+        return results[0] if self._single else results
+
+    @property
+    def graph(self) -> Graph:
+        """The final graph."""
+        return self.stages[-1].graph
+
+    def stage(self, name: str = "final") -> Graph:
+        """The graph after the pass of that name; ``"written"`` for the user's, ``"final"`` for the last.
+
+        Raises:
+            GraphError: there is no such stage.
+        """
+        if name == "final":
+            return self.graph
+        for stage in self.stages:
+            if stage.name == name:
+                return stage.graph
+        names = ", ".join(repr(stage.name) for stage in self.stages)
+        raise GraphError(f"there is no stage {name!r}", expected=f"{names} or 'final'")
+
+    def plan_for(self, **sizes: int) -> Plan:
+        """The plan for values of the symbolic sizes, by name."""
+        missing = [name for name in self._symbols if name not in sizes]
+        if missing:
+            raise GraphError(f"no value for the size {missing[0]!r}", expected="a value for each symbolic size")
+        return self._executor.plan({name: sizes[name] for name in self._symbols})
+
+    @cached_property
+    def _symbols(self) -> tuple[str, ...]:
+        found = {symbol.name for value in self.graph.inputs for size in value.shape for symbol in symbols(size)}
+        return tuple(sorted(found))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the last call.
+
+        Raises:
+            GraphError: it was not called yet, and has symbolic sizes.
+        """
+        last = self._executor.last_plan
+        if last is not None:
+            return last
+        if self._symbols:
+            raise GraphError(
+                f"the sizes {', '.join(self._symbols)} are not known yet",
+                remedy="call the function first, or use plan_for(" + ", ".join(f"{n}=..." for n in self._symbols) + ")",
+            )
+        return self.plan_for()
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of intermediate results at their peak: the size of the arena in :attr:`plan`."""
+        return self.plan.arena_bytes
+
+    def sources(self) -> dict[str, str]:
+        """The text of each generated kernel, by its first step and name; steps with one text share one kernel."""
+        texts: dict[str, str] = {}
+        for number, bound in enumerate(self._executor.program.steps):
+            texts.setdefault(bound.kernel.source, f"{number}: {bound.kernel.name}")
+        return {name: text for text, name in texts.items()}
+
+    def to_text(self, stage: str = "final") -> str:
+        """A stage as text."""
+        from graphc.ir.printer import to_text
+
+        return to_text(self.stage(stage))
+
+    def to_dot(self, stage: str = "final") -> str:
+        """A stage in Graphviz's DOT language."""
+        from graphc.viz import to_dot
+
+        return to_dot(self.stage(stage))
+
+    def explain(self) -> str:
+        """What each pass did and how long it took, and what became of the graph."""
+        lines = [f"{'stage':<20} {'nodes':>7} {'ms':>9}"]
+        before = None
+        for stage in self.stages:
+            count = len(stage.graph.nodes)
+            change = "" if before is None else "  unchanged" if not stage.changed else f"  {count - before:+d} nodes"
+            lines.append(f"{stage.name:<20} {count:>7} {stage.seconds * 1e3:>9.2f}{change}")
+            before = count
+        steps = self._executor.program.steps
+        lines.append(
+            f"{len(steps)} steps by {len({bound.kernel.source for bound in steps})} kernels, "
+            f"assembled in {self.seconds['assemble'] * 1e3:.2f} ms"
+        )
+        for number, bound in enumerate(steps):
+            node = bound.step.node
+            what = node.op.name
+            if what == "fused":
+                members = [member.op.name for member in node.attrs.body.nodes if member.inputs]
+                what = f"fused: {', '.join(members)}"
+            lines.append(f"  {number:4d}  {bound.kernel.name:<14} {what}")
+        return "\n".join(lines)
+
+    def profile(self, *args: Any, repeats: int = 20, **named: Any) -> Profile:
+        """Time each step of the plan on the given arguments; variables keep their values.
+
+        Args:
+            *args: as for a call.
+            repeats: how often each step is run; the median counts.
+            **named: as for a call.
+        """
+        return profile(self._executor, args, named, repeats)
+
+    def save_graph(self, path: str, stage: str = "final") -> None:
+        """Write a stage to a file: ``.dot``, ``.svg``, ``.png`` or ``.txt`` by its suffix."""
+        from graphc.viz import save
+
+        save(self.stage(stage), path)
+
+    def __repr__(self) -> str:
+        graph = self.graph
+        return (
+            f"<Function of {len(graph.inputs)} placeholders: {len(graph.outputs)} outputs, {len(graph.updates)} updates, "
+            f"{len(self._executor.program.steps)} steps>"
+        )
+

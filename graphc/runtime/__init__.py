@@ -1,0 +1,1 @@
+"""From a graph to the machine: schedule, memory, plan, kernels, execution."""

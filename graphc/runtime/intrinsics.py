@@ -1,0 +1,178 @@
+"""The names that generated kernel source may use.
+
+A kernel gets a flat table of 8-byte words: addresses of buffers, and integers. `integer` reads a word;
+`load_<dtype>_<k>(address, index)` and `store_<dtype>_<k>(address, index, value)` read and write items of the kernel's
+buffer number k. Every buffer is an alias scope of its own, so LLVM vectorises without checking at run time whether
+buffers overlap: **two buffers of different numbers must not overlap if one of them is written**; a buffer that is
+updated in place has one number.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+from llvmlite import ir
+from numba.core.errors import TypingError
+
+from graphc.runtime.arithmetic import ARITHMETIC
+from graphc.runtime.emit import BYTES, INT, WORD, call_address, callable_in_kernels, cgutils, instruction, types
+from graphc.runtime.mathlib import MATHEMATICS
+from graphc.runtime.primitives import PRIMITIVES
+from graphc.runtime.scalar import Scalar, converted
+
+DTYPES: dict[str, Any] = {
+    "f32": types.float32,
+    "f64": types.float64,
+    "i8": types.int8,
+    "i16": types.int16,
+    "i32": types.int32,
+    "i64": types.int64,
+    "u8": types.uint8,
+    "b1": types.boolean,
+}
+_IN_MEMORY: dict[str, ir.Type] = {
+    "f32": ir.FloatType(),
+    "f64": ir.DoubleType(),
+    **{name: ir.IntType(int(name[1:])) for name in ("i8", "i16", "i32", "i64", "u8")},
+    "b1": ir.IntType(8),
+}
+_ACCESS = re.compile(rf"\b(load|store)_({'|'.join(DTYPES)})_(\d+)\b")
+
+
+def namespace(source: str) -> dict[str, Any]:
+    """The globals under which generated `source` is executed.
+
+    They are `integer`, the loads and stores that the source mentions, conversions ``f32(x) .. b1(x)``, `where`,
+    `report_fault`, `call_gemm_f32` and `call_gemm_f64`, and the functions of `graphc.runtime.arithmetic`,
+    `graphc.runtime.mathlib` and `graphc.runtime.primitives`.
+    """
+    scope = {**ARITHMETIC, **MATHEMATICS, **PRIMITIVES, **_COMMON}
+    accesses = set(_ACCESS.findall(source))
+    buffers = 1 + max((int(number) for _, _, number in accesses), default=0)
+    scopes = max(16, 1 << (buffers - 1).bit_length())  # few different counts: kernels share their loads and stores
+    for kind, dtype, number in accesses:
+        make = _load if kind == "load" else _store
+        scope[f"{kind}_{dtype}_{number}"] = make(dtype, int(number), scopes)
+    return scope
+
+
+# Memory
+
+
+@functools.cache
+def _load(dtype: str, number: int, scopes: int) -> Any:
+    memory = _IN_MEMORY[dtype]
+
+    @instruction(DTYPES[dtype], types.int64, types.int64)
+    def load(builder: Any, address: Any, index: Any) -> Any:
+        item = builder.load(_item(builder, memory, address, index))
+        _set_scope(builder, item, number, scopes)
+        return builder.icmp_unsigned("!=", item, ir.Constant(memory, 0)) if dtype == "b1" else item
+
+    return load
+
+
+@functools.cache
+def _store(dtype: str, number: int, scopes: int) -> Any:
+    memory = _IN_MEMORY[dtype]
+
+    @instruction(types.void, types.int64, types.int64, DTYPES[dtype])
+    def store(builder: Any, address: Any, index: Any, value: Any) -> None:
+        item = builder.zext(value, memory) if dtype == "b1" else value
+        _set_scope(builder, builder.store(item, _item(builder, memory, address, index)), number, scopes)
+
+    return store
+
+
+def _item(builder: Any, memory: ir.Type, address: Any, index: Any) -> Any:
+    return builder.gep(builder.inttoptr(address, memory.as_pointer()), [index], inbounds=True)
+
+
+def _set_scope(builder: Any, access: Any, number: int, scopes: int) -> None:
+    module = builder.module
+    domain = module.add_metadata(["graphc buffers"])
+    buffers = [module.add_metadata([f"buffer {index}", domain]) for index in range(scopes)]
+    access.set_metadata("alias.scope", module.add_metadata([buffers[number]]))
+    access.set_metadata("noalias", module.add_metadata(buffers[:number] + buffers[number + 1 :]))
+
+
+@instruction(types.int64, types.CPointer(types.int64), types.int64)
+def integer(builder: Any, table: Any, index: Any) -> Any:
+    """The word `index` of the kernel's table; it must not change while the kernel runs."""
+    value = builder.load(builder.gep(table, [index], inbounds=True))
+    value.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return value
+
+
+@instruction(types.void, types.int64, types.int64, types.int64, types.int64)
+def report_fault(builder: Any, status: Any, code: Any, value: Any, position: Any) -> None:
+    """Write [code, value, position] to the three words at address `status`, unless a fault is there already."""
+    words = builder.inttoptr(status, WORD.as_pointer())
+    outcome = builder.cmpxchg(words, ir.Constant(WORD, 0), code, "acq_rel", "monotonic")
+    with builder.if_then(builder.extract_value(outcome, 1), likely=False):
+        builder.store(value, builder.gep(words, [ir.Constant(WORD, 1)]))
+        builder.store(position, builder.gep(words, [ir.Constant(WORD, 2)]))
+
+
+# Choice and conversion
+
+
+def _where_types(condition: Any, x: Any, y: Any) -> Any:
+    if condition != types.boolean or x != y:
+        raise TypingError(f"where of operands of types {condition}, {x}, {y}; expected boolean and two equal types")
+    return x(condition, x, y), lambda builder, *values: builder.select(*values)
+
+
+def _conversion(dtype: str) -> Any:
+    """The conversion to `dtype`: of floats towards 0, of integers to their low bits, to bool whether it is not 0."""
+    target = DTYPES[dtype]
+
+    def infer(source: Any) -> Any:
+        return target(source), lambda builder, value: converted(Scalar(builder, source, value), target).value
+
+    return callable_in_kernels(dtype, 1, infer)
+
+
+# Matrix products
+
+
+def _gemm(dtype: str) -> Any:
+    """Row-major C[m, n] = alpha * op(A) @ op(B) + beta * C; the Fortran ?gemm sees transposes: C' = B' A'."""
+    word, flag, number = types.int64, types.boolean, DTYPES[dtype]
+
+    @instruction(types.void, word, flag, flag, word, word, word, number, word, word, word, word, number, word, word)
+    def call_gemm(builder: Any, *values: Any) -> None:
+        blas, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = values
+
+        def reference(value: Any) -> Any:
+            slot = cgutils.alloca_once(builder, value.type)  # in the entry block: loops do not grow the stack
+            builder.store(value, slot)
+            return builder.bitcast(slot, BYTES)
+
+        def letter(transposed: Any) -> Any:
+            return reference(builder.select(transposed, *(ir.Constant(ir.IntType(8), ord(c)) for c in "TN")))
+
+        def size(value: Any) -> Any:
+            return reference(builder.trunc(value, INT))
+
+        def stride(value: Any) -> Any:
+            one = ir.Constant(WORD, 1)  # BLAS asks for at least 1, even of empty arrays
+            return size(builder.select(builder.icmp_signed(">", value, one), value, one))
+
+        arguments = [letter(transpose_b), letter(transpose_a), size(n), size(m), size(k), reference(alpha)]
+        arguments += [b, stride(ldb), a, stride(lda), reference(beta), c, stride(ldc)]
+        call_address(builder, blas, ir.VoidType(), [BYTES] * 13, arguments)
+
+    return call_gemm
+
+
+_COMMON: dict[str, Any] = {
+    **{dtype: _conversion(dtype) for dtype in DTYPES},
+    "integer": integer,
+    "report_fault": report_fault,
+    "where": callable_in_kernels("where", 3, _where_types),
+    "call_gemm_f32": _gemm("f32"),
+    "call_gemm_f64": _gemm("f64"),
+}

@@ -1,0 +1,100 @@
+"""What a kernel is, and which operation has which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from graphc.ir.dims import Size
+from graphc.ir.graph import Node
+from graphc.ir.types import DType, TensorType
+
+__all__ = ["CODES", "Kernel", "KernelRegistry", "code", "kernel_for", "kernels"]
+
+CODES = {
+    "float32": "f32",
+    "float64": "f64",
+    "int8": "i8",
+    "int16": "i16",
+    "int32": "i32",
+    "int64": "i64",
+    "uint8": "u8",
+    "bool": "b1",
+}
+
+
+def code(dtype: DType) -> str:
+    """The short name of a dtype in kernel sources: ``f32``, ``i64``, ``b1`` ..."""
+    return CODES[dtype.name]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A piece of compiled work over contiguous buffers.
+
+    ``source`` defines ``kernel(args, lo, hi)``, where ``args`` is a table of 8-byte words: the addresses of the inputs,
+    of the outputs and of the scratch buffers; then ``sizes``; then, where it ``faults``, the address of the status
+    words; then, where it names a ``blas`` routine, that routine's address. It does the part from ``lo`` to ``hi`` of its
+    outer range; parts are independent of each other.
+
+    Attributes:
+        name: for people: shown in plans and profiles.
+        source: the text that is compiled.
+        extent: the length of the outer range.
+        sizes: what the source needs to know of sizes.
+        scratch: types of memory that it needs while it runs.
+        work: an estimate of the scalar operations of the whole range.
+        faults: whether it may find a fault in data.
+        blas: the routine that it calls: ``"sgemm"``, ``"dgemm"`` or none. How the range is cut may then change the last
+            bits, so it is cut in the same way for any number of threads.
+        grain: the least part of the range that is worth a call.
+    """
+
+    name: str
+    source: str
+    extent: Size
+    sizes: tuple[Size, ...] = ()
+    scratch: tuple[TensorType, ...] = ()
+    work: Size = 0
+    faults: bool = False
+    blas: str = ""
+    grain: int = 1
+
+
+Maker: TypeAlias = Callable[[Node], Kernel]
+
+
+class KernelRegistry(Mapping[str, Maker]):
+    """Makers of kernels by the name of the operation that they compute."""
+
+    def __init__(self) -> None:
+        self._makers: dict[str, Maker] = {}
+
+    def add(self, name: str, maker: Maker) -> None:
+        if name in self._makers:
+            raise ValueError(f"the operation {name!r} has two kernels")
+        self._makers[name] = maker
+
+    def __getitem__(self, name: str) -> Maker:
+        return self._makers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+kernels = KernelRegistry()
+
+
+def kernel_for(*names: str) -> Callable[[Maker], Maker]:
+    """Register a maker of kernels for operations by name."""
+
+    def register(maker: Maker) -> Maker:
+        for name in names:
+            kernels.add(name, maker)
+        return maker
+
+    return register

@@ -1,0 +1,288 @@
+"""Kernels for chains of elementwise operations with reductions at their ends: one loop nest computes them all.
+
+The loop nest runs over one space of axes. Every operand has a stride for each axis (0 where it is broadcast, or where it
+is a reduction over that axis). Neighbouring axes that every operand steps through alike are merged, so most kernels have
+one or two loops. Sizes and strides are arguments; which strides are 0 or 1 is part of the source.
+
+Order of the loops, and what may run in parallel:
+
+- no reduction: the axes as they are; parallel over the first.
+- the innermost axis is reduced: kept axes, then reduced ones, with the sums in registers; parallel over the first.
+- the innermost axis is kept: other kept axes, reduced ones, then that axis, with the sums in the output, so that the
+  inner loop is a vector operation; parallel over the first kept axis.
+- everything is reduced: blocks of the first axis, each with a partial result. The blocks depend on sizes alone, so the
+  bits of the result do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graphc.ir.dims import Size, ceil_divide, exact_quotient, product
+from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.types import DType, Shape
+from graphc.runtime.kernels.base import Kernel, code
+from graphc.runtime.views import View
+
+__all__ = ["BLOCK", "block_count", "loop_kernel", "loop_space"]
+
+BLOCK = 16384
+"""Items that one partial result of a full reduction covers, at least."""
+
+_COMBINE = {
+    "add": "{0} + {1}",
+    "multiply": "{0} * {1}",
+    "maximum": "maximum({0}, {1})",
+    "minimum": "minimum({0}, {1})",
+    "or": "{0} | {1}",
+    "and": "{0} & {1}",
+}
+
+
+def _identity(reduction: str, dtype: DType) -> str:
+    """What a reduction of nothing gives, as text."""
+    name = code(dtype)
+    if reduction in ("add", "multiply"):
+        return f"{name}({int(reduction == 'multiply')})"
+    if dtype.is_bool:
+        return f"b1({reduction in ('and', 'minimum')})"
+    if dtype.is_float:
+        return f"{name}({'-' if reduction == 'maximum' else ''}1e999)"
+    bits = dtype.itemsize * 8
+    low, high = (0, 2**bits - 1) if dtype.name == "uint8" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return f"{name}({low + 1} - 1)" if reduction == "maximum" else f"{name}({high})"
+
+
+def loop_space(body: Graph) -> Shape:
+    """The shape that a body is computed over."""
+    for node in body.nodes:
+        if node.op.reduction is not None:
+            return node.inputs[0].shape
+    return body.outputs[0].shape
+
+
+def _reduced_axes(body: Graph) -> tuple[int, ...]:
+    for node in body.nodes:
+        if node.op.reduction is not None:
+            axes: tuple[int, ...] = node.attrs.axes
+            return axes
+    return ()
+
+
+@dataclass
+class _Axis:
+    """A loop: its length, whether it is reduced, and each operand's stride."""
+
+    size: Size
+    reduced: bool
+    strides: list[Size]
+
+
+def _aligned(view: View, space: Shape) -> list[Size]:
+    """The strides of an input for the axes of the space: 0 where it is broadcast."""
+    extra = len(space) - len(view.shape)
+    return [0] * extra + [
+        0 if size == 1 else stride for size, stride in zip(view.shape, view.strides, strict=True)
+    ]
+
+
+def _result_strides(value: Value, view: View, space: Shape) -> list[Size]:
+    """The strides of an output: 0 along the axes that it is reduced over."""
+    if value.node.op.reduction is None:
+        return _aligned(view, space)
+    axes: tuple[int, ...] = value.node.attrs.axes
+    if value.node.attrs.keepdims:
+        return [0 if axis in axes else stride for axis, stride in enumerate(view.strides)]
+    kept = iter(view.strides)
+    return [0 if axis in axes else next(kept) for axis in range(len(space))]
+
+
+def _merged(axes: Sequence[_Axis]) -> list[_Axis]:
+    """Without axes of size 1; neighbours that all operands step through alike as one."""
+    result: list[_Axis] = []
+    for axis in axes:
+        if axis.size == 1:
+            continue
+        outer = result[-1] if result else None
+        if (
+            outer is not None
+            and outer.reduced == axis.reduced
+            and all(a == b * axis.size for a, b in zip(outer.strides, axis.strides, strict=True))
+        ):
+            result[-1] = _Axis(outer.size * axis.size, axis.reduced, axis.strides)
+        else:
+            result.append(axis)
+    return result
+
+
+def _axes(body: Graph, inputs: Sequence[View], outputs: Sequence[View], partial: bool) -> list[_Axis]:
+    space, reduced = loop_space(body), _reduced_axes(body)
+    strides = [_aligned(view, space) for view in inputs] + [
+        [0] * len(space) if partial and value.node.op.reduction else _result_strides(value, view, space)
+        for value, view in zip(body.outputs, outputs, strict=True)
+    ]
+    return _merged([_Axis(size, i in reduced, [s[i] for s in strides]) for i, size in enumerate(space)])
+
+
+def block_count(body: Graph, inputs: Sequence[View]) -> Size | None:
+    """How many partial results a full reduction is computed in; None where one pass does."""
+    space, reduced = loop_space(body), _reduced_axes(body)
+    if not reduced or any(size != 1 for axis, size in enumerate(space) if axis not in reduced):
+        return None
+    items = product(space)
+    if isinstance(items, int) and items <= 2 * BLOCK:
+        return None
+    full = [_aligned(view, space) for view in inputs]
+    first = _merged([_Axis(size, True, [s[i] for s in full]) for i, size in enumerate(space)])[0]
+    return ceil_divide(first.size, _block_length(first.size, items))
+
+
+def _block_length(first: Size, items: Size) -> int:
+    """How many steps of the first axis make a block: as many as have about :data:`BLOCK` items, where that is known."""
+    inner = exact_quotient(items, first) if first != 0 else None
+    return max(1, BLOCK // inner) if isinstance(inner, int) and inner > 0 else 1
+
+
+class _Source:
+    """Lines of a kernel, and the words that it reads its sizes from."""
+
+    def __init__(self, buffers: int) -> None:
+        self.sizes: list[Size] = []
+        self.header = [f"    p{i} = integer(args, {i})" for i in range(buffers)]
+        self.lines: list[str] = []
+        self._words = buffers
+        self._names: dict[Size, str] = {}
+
+    def size(self, size: Size, prefix: str) -> str:
+        """The name of a size in the source; each is read once."""
+        if size not in self._names:
+            name = f"{prefix}{len(self.sizes)}"
+            self.header.append(f"    {name} = integer(args, {self._words + len(self.sizes)})")
+            self.sizes.append(size)
+            self._names[size] = name
+        return self._names[size]
+
+    def add(self, depth: int, line: str) -> None:
+        self.lines.append("    " * (depth + 1) + line)
+
+    def index(self, offset: Size, strides: Sequence[Size]) -> str:
+        """The index of an item: the loops' counters ``i0``, ``i1`` ... times strides."""
+        terms = []
+        for axis, stride in enumerate(strides):
+            if stride != 0:
+                terms.append(f"i{axis}" if stride == 1 else f"i{axis} * {self.size(stride, 's')}")
+        if offset != 0:
+            terms.append(self.size(offset, "o"))
+        return " + ".join(terms) or "0"
+
+
+def _expression(node: Node, names: Mapping[Value, str]) -> str:
+    assert node.op.expression is not None
+    text = node.op.expression.format(*(names[value] for value in node.inputs))
+    return f"{code(node.output.dtype)}({text})"
+
+
+def loop_kernel(
+    name: str,
+    body: Graph,
+    inputs: Sequence[View],
+    outputs: Sequence[View],
+    shared: Mapping[int, int],
+    partial: bool = False,
+) -> Kernel:
+    """The kernel of a body of elementwise operations and of reductions over one set of axes.
+
+    Args:
+        name: shown in plans.
+        body: its inputs stand for ``inputs``, its outputs for ``outputs``; broadcasting as NumPy's.
+        inputs: where the operands lie.
+        outputs: where the results go; for ``partial``, a row of partial results for each reduction.
+        shared: for the position of an output, that of an input whose memory it overwrites.
+        partial: compute a partial result for each block of the first axis.
+    """
+    axes = _axes(body, inputs, outputs, partial)
+    source = _Source(len(inputs) + len(outputs))
+    numbers = [*range(len(inputs)), *(shared.get(i, len(inputs) + i) for i in range(len(outputs)))]
+    extents = [source.size(axis.size, "n") for axis in axes]
+    operands = [
+        source.index(view.offset, [axis.strides[i] for axis in axes]) for i, view in enumerate((*inputs, *outputs))
+    ]
+    values = {value: f"v{i}" for i, value in enumerate([*body.inputs, *(n.output for n in body.nodes if n.inputs)])}
+    reductions = [value for value in body.outputs if value.node.op.reduction is not None]
+
+    kept = [i for i, axis in enumerate(axes) if not axis.reduced]
+    summed = [i for i, axis in enumerate(axes) if axis.reduced]
+    in_memory = bool(summed) and bool(kept) and kept[-1] > summed[-1]
+    order = [*kept[:-1], *summed, kept[-1]] if in_memory else [*kept, *summed]
+    parallel = kept[0] if kept else -1
+
+    def loop(depth: int, axis: int) -> None:
+        bounds = "lo, hi" if axis == parallel else extents[axis]
+        if partial and axis == order[0]:
+            length = source.size(_block_length(axes[axis].size, product(loop_space(body))), "length")
+            bounds = f"block * {length}, min((block + 1) * {length}, {extents[axis]})"
+        source.add(depth, f"for i{axis} in range({bounds}):")
+
+    def store(depth: int, value: Value, text: str) -> None:
+        for i, output in enumerate(body.outputs):
+            if output is value:
+                place = len(inputs) + i
+                index = "block" if partial and value.node.op.reduction else operands[place]
+                source.add(depth, f"store_{code(value.dtype)}_{numbers[place]}(p{place}, {index}, {text})")
+
+    def compute(depth: int) -> None:
+        for i, value in enumerate(body.inputs):
+            source.add(depth, f"{values[value]} = load_{code(value.dtype)}_{numbers[i]}(p{i}, {operands[i]})")
+        for node in body.nodes:
+            if node.op.expression is not None:
+                source.add(depth, f"{values[node.output]} = {_expression(node, values)}")
+        for value in dict.fromkeys(body.outputs):
+            if value.node.op.reduction is None:
+                store(depth, value, values[value])
+
+    def combine(value: Value, total: str) -> str:
+        template = _COMBINE[value.node.op.reduction or ""]
+        return f"{code(value.dtype)}({template.format(total, values[value.node.inputs[0]])})"
+
+    if not kept:
+        source.add(0, f"for {'block' if partial else '_'} in range(lo, hi):")
+    depth = 0 if kept else 1
+    outer = kept[:-1] if in_memory else kept
+    for axis in outer:
+        loop(depth, axis)
+        depth += 1
+    if in_memory:
+        loop(depth, kept[-1])
+        for value in dict.fromkeys(reductions):
+            store(depth + 1, value, _identity(value.node.op.reduction or "", value.dtype))
+    else:
+        for value in dict.fromkeys(reductions):
+            source.add(depth, f"t{values[value]} = {_identity(value.node.op.reduction or '', value.dtype)}")
+    inner = depth
+    for axis in order[len(outer) :]:
+        loop(inner, axis)
+        inner += 1
+    compute(inner)
+    for value in dict.fromkeys(reductions):
+        if in_memory:
+            place = len(inputs) + next(i for i, output in enumerate(body.outputs) if output is value)
+            total = f"load_{code(value.dtype)}_{numbers[place]}(p{place}, {operands[place]})"
+            store(inner, value, combine(value, total))
+        else:
+            source.add(inner, f"t{values[value]} = {combine(value, f't{values[value]}')}")
+    if not in_memory:
+        for value in dict.fromkeys(reductions):
+            store(depth, value, f"t{values[value]}")
+
+    items = product(loop_space(body))
+    extent: Size = axes[parallel].size if kept else 1
+    if partial:
+        extent = next(
+            view.buffer.items for value, view in zip(body.outputs, outputs, strict=True) if value.node.op.reduction
+        )
+    weight = len(body.inputs) + sum(node.op.cost for node in body.nodes)
+    text = "def kernel(args, lo, hi):\n" + "\n".join([*source.header, *source.lines]) + "\n"
+    grain = 64 if in_memory and parallel == kept[-1] else 1024 if len(axes) == 1 and kept else 1
+    return Kernel(name, text, extent, tuple(source.sizes), work=items * weight, grain=grain)
+

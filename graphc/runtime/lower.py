@@ -1,0 +1,301 @@
+"""From nodes to steps: where each value lies, and which kernels compute it.
+
+Rearrangements of items (reshape, transpose, broadcast, slice) cost nothing: their results are views of the operand's
+memory, which kernels read through strides. Concatenation and padding write pieces of one buffer. Kernels that need dense
+operands get a copy where a view is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from graphc.errors import GraphError
+from graphc.ir.build import apply_one, rebuild
+from graphc.ir.dims import Size
+from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.ops.leaves import placeholder
+from graphc.ir.source import origin
+from graphc.ir.types import DType, Shape
+from graphc.runtime.kernels.base import Kernel, kernels
+from graphc.runtime.kernels.gemm import blas_layout, gemm_kernel, integer_matmul_kernel
+from graphc.runtime.kernels.loops import block_count, loop_kernel
+from graphc.runtime.program import Step
+from graphc.runtime.views import Buffer, View, broadcast_view, reshape_view, slice_view, transpose_view, whole
+
+__all__ = ["Lowered", "lower", "with_buffers"]
+
+_LEAVES = {"placeholder": "input", "variable": "variable", "constant": "constant", "dim_size": "size"}
+
+
+class Lowered:
+    """The steps of a graph in an order that respects what each reads and writes.
+
+    Attributes:
+        steps: in that order; the last ones write variables.
+        outputs: where the graph's outputs lie.
+        commits: steps which copy the whole of a buffer into a variable, as its next value.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.steps: list[Step] = []
+        self.outputs: list[View] = []
+        self.commits: list[Step] = []
+        self._views: dict[Value, View] = {}
+        self._node: Node = graph.nodes[0]
+        for node in graph.nodes:
+            self._node = node
+            with origin(node.origin):
+                self._lower(node)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Bring results where they belong: outputs into buffers of their own, next values into the variables."""
+        handed_out: dict[Buffer, Buffer] = {}
+        for position, value in enumerate(self.graph.outputs):
+            view = self._views[value]
+            if view.is_whole and view.buffer.place == "arena" and view.buffer not in handed_out:
+                output = replace(view.buffer, place="output", position=position)
+                handed_out[view.buffer] = output
+                self.outputs.append(View(output, view.shape, view.strides))
+            else:
+                output = Buffer(value.dtype, value.size, "output", value, position)
+                self._node = value.node
+                self.outputs.append(self._copy(view, whole(output, value.shape)))
+        written = {self._views[variable].buffer for variable, _ in self.graph.updates}
+        pending: list[tuple[View, View]] = []
+        for variable, value in self.graph.updates:
+            source, target = self._views[value], self._views[variable]
+            self._node = value.node
+            if source.buffer in written and source.buffer is not target.buffer:
+                source = self._copy(source, whole(self._new(value.dtype, value.size), value.shape))
+            elif source.buffer is target.buffer and not source.is_whole:
+                source = self._copy(source, whole(self._new(value.dtype, value.size), value.shape))
+            pending.append((source, target))
+        for source, target in pending:
+            if source.buffer is not target.buffer:
+                self._copy(source, target)
+                if source.is_whole:
+                    self.commits.append(self.steps[-1])
+        if handed_out:
+            moved = {step: with_buffers(step, handed_out) for step in self.steps}
+            self.steps = [moved[step] for step in self.steps]
+            self.commits = [moved[step] for step in self.commits]
+
+    # --- values and buffers ---------------------------------------------------------------------------------------
+
+    def _new(self, dtype: DType, items: Size, source: Value | None = None) -> Buffer:
+        return Buffer(dtype, items, "arena", source)
+
+    def _result(self, value: Value) -> View:
+        """Fresh memory for a value."""
+        view = whole(self._new(value.dtype, value.size, value), value.shape)
+        self._views[value] = view
+        return view
+
+    def _step(
+        self,
+        name: str,
+        reads: Sequence[Buffer],
+        writes: Sequence[Buffer],
+        make: Callable[[Mapping[int, int]], Kernel],
+        shareable: Sequence[tuple[int, int]] = (),
+        faults: bool = False,
+    ) -> None:
+        self.steps.append(Step(name, self._node, tuple(reads), tuple(writes), make, tuple(shareable), faults))
+
+    def _copy(self, source: View, target: View) -> View:
+        """Write one view's items to another's place."""
+        inside = placeholder(source.shape, source.buffer.dtype)
+        body = Graph.of((inside,), (inside,))
+        self._loops("copy", body, [source], [target])
+        return target
+
+    def _dense(self, view: View) -> Buffer:
+        """The view's items as a whole buffer."""
+        if view.is_whole:
+            return view.buffer
+        return self._copy(view, whole(self._new(view.buffer.dtype, _items(view.shape)), view.shape)).buffer
+
+    # --- nodes -------------------------------------------------------------------------------------------------------
+
+    def _lower(self, node: Node) -> None:
+        name = node.op.name
+        if name in _LEAVES:
+            value = node.output
+            position = _position(value, self.graph.inputs) if name == "placeholder" else -1
+            self._views[value] = whole(Buffer(value.dtype, value.size, _LEAVES[name], value, position), value.shape)  # type: ignore[arg-type]
+        elif node.op.view:
+            self._views[node.output] = self._view(node)
+        elif name == "fused":
+            self._body(node, node.attrs.body)
+        elif node.op.expression is not None or node.op.reduction is not None:
+            self._body(node, _body_of(node))
+        elif name == "concatenate":
+            self._concatenate(node)
+        elif name == "pad":
+            self._pad(node)
+        elif name in ("matmul", "gemm"):
+            self._product(node)
+        elif name in kernels:
+            self._structured(node)
+        else:
+            raise GraphError(f"the operation {name!r} has no kernel", location=node.location)
+
+    def _view(self, node: Node) -> View:
+        view, shape = self._views[node.inputs[0]], node.output.shape
+        match node.op.name:
+            case "transpose":
+                return transpose_view(view, node.attrs.axes)
+            case "broadcast_to":
+                return broadcast_view(view, shape)
+            case "slice":
+                return slice_view(view, node.attrs.starts, shape, node.attrs.steps)
+            case "reshape":
+                made = reshape_view(view, shape)
+                return made if made is not None else whole(self._dense(view), shape)
+        raise GraphError(f"the rearrangement {node.op.name!r} has no view", location=node.location)
+
+    def _body(self, node: Node, body: Graph) -> None:
+        inputs = [self._views[value] for value in node.inputs]
+        outputs = [self._result(value) for value in node.outputs]
+        self._loops(node.op.name, body, inputs, outputs)
+
+    def _loops(self, name: str, body: Graph, inputs: list[View], outputs: list[View]) -> None:
+        """Steps for a body of elementwise operations and reductions."""
+        reads = [view.buffer for view in inputs]
+        blocks = block_count(body, inputs)
+        if blocks is None:
+            shareable = _shareable(body, inputs, outputs)
+            self._step(
+                name,
+                reads,
+                [view.buffer for view in outputs],
+                lambda shared: loop_kernel(name, body, inputs, outputs, shared),
+                shareable,
+            )
+            return
+        partials = [
+            whole(self._new(value.dtype, blocks), (blocks,)) if value.node.op.reduction else view
+            for value, view in zip(body.outputs, outputs, strict=True)
+        ]
+        self._step(
+            name,
+            reads,
+            [view.buffer for view in partials],
+            lambda shared: loop_kernel(name, body, inputs, partials, shared, partial=True),
+        )
+        for value, partial, output in zip(body.outputs, partials, outputs, strict=True):
+            if value.node.op.reduction:
+                self._combine(value.node, partial, View(output.buffer, (), ()))
+
+    def _combine(self, node: Node, partial: View, output: View) -> None:
+        """The step that reduces partial results to one."""
+        inside = placeholder(partial.shape, partial.buffer.dtype)
+        result = apply_one(node.op, (inside,), replace(node.attrs, axes=(0,), keepdims=False))
+        body = Graph.of((inside,), (result,))
+        self._step(
+            "combine",
+            [partial.buffer],
+            [output.buffer],
+            lambda shared: loop_kernel("combine", body, [partial], [output], shared),
+        )
+
+    def _concatenate(self, node: Node) -> None:
+        target = self._result(node.output)
+        axis = node.attrs.axis
+        steps = (1,) * node.output.ndim
+        start: Size = 0
+        for value in node.inputs:
+            starts = [start if i == axis else 0 for i in range(value.ndim)]
+            self._copy(self._views[value], slice_view(target, starts, value.shape, steps))
+            start = start + value.shape[axis]
+
+    def _pad(self, node: Node) -> None:
+        value, filler = node.inputs
+        target = self._result(node.output)
+        self._copy(broadcast_view(self._views[filler], node.output.shape), target)
+        steps = tuple(gap + 1 for gap in node.attrs.interior)
+        self._copy(self._views[value], slice_view(target, node.attrs.low, value.shape, steps))
+
+    def _product(self, node: Node) -> None:
+        views = [self._views[value] for value in node.inputs]
+        target = self._result(node.output)
+        if not node.output.dtype.is_float:
+            a, b = views
+            self._step(
+                "matmul", [a.buffer, b.buffer], [target.buffer], lambda shared: integer_matmul_kernel(a, b, target)
+            )
+            return
+        first = 1 if node.op.name == "gemm" else 0
+        a, b = (
+            view if blas_layout(view) is not None else whole(self._dense(view), view.shape)
+            for view in views[first : first + 2]
+        )
+        if not first:
+            self._step("matmul", [a.buffer, b.buffer], [target.buffer], lambda shared: gemm_kernel(a, b, target))
+            return
+        c, alpha, beta = (self._dense(views[i]) for i in (0, 3, 4))
+        self._step(
+            "gemm",
+            [c, a.buffer, b.buffer, alpha, beta],
+            [target.buffer],
+            lambda shared: gemm_kernel(a, b, target, whole(c, target.shape), bool(shared)),
+            [(0, 0)] if a.buffer is not c and b.buffer is not c else [],
+        )
+
+    def _structured(self, node: Node) -> None:
+        reads = [self._dense(self._views[value]) for value in node.inputs]
+        writes = [self._result(value).buffer for value in node.outputs]
+        kernel = kernels[node.op.name](node)
+        self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
+
+
+def lower(graph: Graph) -> Lowered:
+    """The steps that compute a graph.
+
+    Raises:
+        GraphError: an operation has no kernel.
+    """
+    return Lowered(graph)
+
+
+def _items(shape: Shape) -> Size:
+    items: Size = 1
+    for size in shape:
+        items = items * size
+    return items
+
+
+def _position(value: Value, values: Sequence[Value]) -> int:
+    return next(i for i, other in enumerate(values) if other is value)
+
+
+def _body_of(node: Node) -> Graph:
+    """A single node as a body."""
+    arguments = [placeholder(value.shape, value.dtype) for value in node.inputs]
+    return Graph.of(arguments, rebuild(node, arguments).outputs)
+
+
+def _shareable(body: Graph, inputs: Sequence[View], outputs: Sequence[View]) -> list[tuple[int, int]]:
+    """Which results may overwrite which operands: those that lie alike, item by item, in a buffer read no other way."""
+    pairs = []
+    for w, (value, output) in enumerate(zip(body.outputs, outputs, strict=True)):
+        if value.node.op.reduction is not None or not output.is_whole:
+            continue
+        for r, view in enumerate(inputs):
+            alike = view.is_whole and view.shape == output.shape and view.buffer.dtype == output.buffer.dtype
+            alone = sum(other.buffer is view.buffer for other in inputs) == 1
+            if alike and alone:
+                pairs.append((w, r))
+    return pairs
+
+
+def with_buffers(step: Step, moved: Mapping[Buffer, Buffer]) -> Step:
+    """The same step with some buffers replaced."""
+    return replace(
+        step,
+        reads=tuple(moved.get(buffer, buffer) for buffer in step.reads),
+        writes=tuple(moved.get(buffer, buffer) for buffer in step.writes),
+    )

@@ -1,0 +1,148 @@
+"""A plan: a program for given sizes. Frozen, printable: which kernel runs when, on which memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graphc.ir.dims import bind
+from graphc.runtime.kernels.base import Kernel
+from graphc.runtime.memory import Life, aligned, assign_offsets, check_offsets, largest_live_sum
+from graphc.runtime.program import Program
+from graphc.runtime.views import Buffer, Place
+
+__all__ = ["Plan", "PlannedBuffer", "PlannedStep", "make_plan"]
+
+_PARALLEL_WORK = 1 << 16
+"""Scalar operations that make a task: less is not worth starting a thread for."""
+
+_MAX_TASKS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedBuffer:
+    """Memory with a place and a life.
+
+    Attributes:
+        buffer: what the program knows of it.
+        place: ``"arena"``, or what it belongs to.
+        bytes: its size.
+        offset: where it starts in the arena; -1 elsewhere.
+        first: the first step that uses it.
+        last: the last step that uses it.
+    """
+
+    buffer: Buffer = field(repr=False)
+    place: Place
+    bytes: int
+    offset: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedStep:
+    """A call of a kernel.
+
+    Attributes:
+        name: of the kernel, for people.
+        kernel: its source.
+        buffers: positions, in the plan, of the memory that its words point to.
+        sizes: the values of its sizes.
+        extent: the length of its outer range.
+        chunk: how much of the range one task does; all of it where one thread does it.
+    """
+
+    name: str
+    kernel: Kernel = field(repr=False)
+    buffers: tuple[int, ...]
+    sizes: tuple[int, ...]
+    extent: int
+    chunk: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All that the machine needs to run a program for one set of sizes.
+
+    Attributes:
+        sizes: the values of the symbolic sizes.
+        steps: in the order in which they run.
+        buffers: every piece of memory.
+        arena_bytes: the size of the one allocation that holds all intermediate results.
+        least_bytes: the largest sum of intermediate results in use at one time.
+    """
+
+    sizes: Mapping[str, int]
+    steps: tuple[PlannedStep, ...]
+    buffers: tuple[PlannedBuffer, ...]
+    arena_bytes: int
+    least_bytes: int
+
+    def __str__(self) -> str:
+        bound = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+        lines = [
+            f"plan{f' for {bound}' if bound else ''}: {len(self.steps)} steps, arena {self.arena_bytes:,} bytes"
+            f" (least possible {self.least_bytes:,})"
+        ]
+        for number, step in enumerate(self.steps):
+            memory = ", ".join(f"b{i}" for i in step.buffers)
+            tasks = -(-step.extent // step.chunk) if step.chunk else 1
+            split = f" in {tasks} tasks" if tasks > 1 else ""
+            lines.append(f"  {number:4d}  {step.name}({memory}) over {step.extent}{split}")
+        lines.append("buffers:")
+        for number, item in enumerate(self.buffers):
+            where = f"offset {item.offset:,}" if item.place == "arena" else item.place
+            name = item.buffer.source.name if item.buffer.source is not None and item.buffer.source.name else ""
+            lines.append(f"  b{number}: {item.bytes:,} bytes, {where}, steps {item.first}-{item.last} {name}".rstrip())
+        return "\n".join(lines)
+
+
+def _chunk(kernel: Kernel, extent: int, work: int) -> int:
+    """How much of its range a task of a kernel does. Sizes alone decide, so that threads do not change the result."""
+    tasks = min(work // _PARALLEL_WORK, _MAX_TASKS, extent // max(kernel.grain, 1))
+    if kernel.blas:
+        tasks = min(tasks, max(2, work >> 24)) if work >= 1 << 20 else 1
+    if tasks < 2:
+        return max(extent, 1)
+    return -(-extent // (tasks * kernel.grain)) * kernel.grain
+
+
+def make_plan(program: Program, sizes: Mapping[str, int]) -> Plan:
+    """Place the memory of a program for given sizes.
+
+    Raises:
+        VerifyError: the placement is wrong; a defect of graphc.
+    """
+    first: dict[Buffer, int] = {}
+    last: dict[Buffer, int] = {}
+    for time, bound in enumerate(program.steps):
+        for buffer in bound.buffers:
+            first.setdefault(buffer, time)
+            last[buffer] = time
+    numbers = {buffer: number for number, buffer in enumerate(first)}
+    bytes = {buffer: bind(buffer.items, sizes) * buffer.dtype.itemsize for buffer in first}
+    arena = [buffer for buffer in first if buffer.place == "arena"]
+    lives = [Life(bytes[buffer], first[buffer], last[buffer]) for buffer in arena]
+    offsets, total = assign_offsets(lives)
+    check_offsets(lives, offsets, total)
+    place = dict(zip(arena, offsets, strict=True))
+    steps = []
+    for bound in program.steps:
+        kernel = bound.kernel
+        extent, work = bind(kernel.extent, sizes), bind(kernel.work, sizes)
+        steps.append(
+            PlannedStep(
+                kernel.name,
+                kernel,
+                tuple(numbers[buffer] for buffer in bound.buffers),
+                tuple(bind(size, sizes) for size in kernel.sizes),
+                extent,
+                _chunk(kernel, extent, work),
+            )
+        )
+    buffers = tuple(
+        PlannedBuffer(buffer, buffer.place, bytes[buffer], place.get(buffer, -1), first[buffer], last[buffer])
+        for buffer in first
+    )
+    return Plan(dict(sizes), tuple(steps), buffers, aligned(total), largest_live_sum(lives))

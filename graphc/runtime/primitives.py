@@ -1,0 +1,118 @@
+"""Raw memory, calls through addresses and atomic exchange: what the executor's own native functions are written with.
+
+Addresses are int64 values; words are int64 values in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from graphc.runtime.emit import BYTES, INT, WORD, call_address, cgutils, instruction, types
+
+STACK_WORDS = 8
+
+_word = types.int64
+_void = ir.VoidType()
+
+
+def _place(builder: Any, address: Any, index: Any) -> Any:
+    return builder.gep(builder.inttoptr(address, WORD.as_pointer()), [index])
+
+
+@instruction(_word, _word, _word)
+def word(builder: Any, address: Any, index: Any) -> Any:
+    """The word `index` of the table at `address`."""
+    return builder.load(_place(builder, address, index))
+
+
+@instruction(types.void, _word, _word, _word)
+def set_word(builder: Any, address: Any, index: Any, value: Any) -> None:
+    """Write the word `index` of the table at `address`."""
+    builder.store(value, _place(builder, address, index))
+
+
+@instruction(_word, _word)
+def int_at(builder: Any, address: Any) -> Any:
+    """The C int at `address`."""
+    return builder.sext(builder.load(builder.inttoptr(address, INT.as_pointer())), WORD)
+
+
+@instruction(_word)
+def stack_words(builder: Any) -> Any:
+    """Address of 8 words in the frame of the calling function."""
+    return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(WORD, STACK_WORDS)), WORD)
+
+
+@instruction(types.boolean, _word, _word, _word)
+def exchange(builder: Any, address: Any, expected: Any, value: Any) -> Any:
+    """Atomically replace the word at `address` by `value` if it is `expected`; whether it was."""
+    pointer = builder.inttoptr(address, WORD.as_pointer())
+    return builder.extract_value(builder.cmpxchg(pointer, expected, value, "seq_cst", "seq_cst"), 1)
+
+
+@instruction(types.void, _word, _word, _word, _word)
+def call_kernel(builder: Any, address: Any, table: Any, lo: Any, hi: Any) -> None:
+    """Call the kernel at `address`."""
+    call_address(builder, address, _void, [BYTES, WORD, WORD], (table, lo, hi))
+
+
+@instruction(_word, _word, _word, _word, _word, _word)
+def call_run(builder: Any, address: Any, program: Any, steps: Any, status: Any, runtime: Any) -> Any:
+    """Call the executor's ``run`` at `address`."""
+    return call_address(builder, address, WORD, [WORD] * 4, (program, steps, status, runtime))
+
+
+@instruction(_word, _word)
+def call_int(builder: Any, address: Any) -> Any:
+    """The result of the C function ``int f(void)`` at `address`."""
+    return builder.sext(call_address(builder, address, INT, [], ()), WORD)
+
+
+@instruction(types.void, _word, _word)
+def call_with_int(builder: Any, address: Any, value: Any) -> None:
+    """Call the C function ``void f(int)`` at `address`."""
+    call_address(builder, address, _void, [INT], (value,))
+
+
+@instruction(_word, _word)
+def call_pointer(builder: Any, address: Any) -> Any:
+    """The result of the C function ``void *f(void)`` at `address`."""
+    return builder.ptrtoint(call_address(builder, address, BYTES, [], ()), WORD)
+
+
+@instruction(types.void, _word, _word)
+def call_with_pointer(builder: Any, address: Any, value: Any) -> None:
+    """Call the C function ``void f(void *)`` at `address`."""
+    call_address(builder, address, _void, [BYTES], (value,))
+
+
+@instruction(_word, _word, _word)
+def call_pointer_of_word(builder: Any, address: Any, value: Any) -> Any:
+    """The result of the C function ``void *f(long long)`` at `address`."""
+    return builder.ptrtoint(call_address(builder, address, BYTES, [WORD], (value,)), WORD)
+
+
+@instruction(types.void, _word, _word, _word, _word)
+def fork_join(builder: Any, gomp_parallel: Any, function: Any, data: Any, threads: Any) -> None:
+    """Run ``void function(void *data)`` on a team of `threads` and wait: ``GOMP_parallel`` of the OpenMP runtime."""
+    flags = ir.Constant(INT, 0)
+    call_address(builder, gomp_parallel, _void, [BYTES, BYTES, INT, INT], (function, data, threads, flags))
+
+
+PRIMITIVES: dict[str, Any] = {
+    "word": word,
+    "set_word": set_word,
+    "int_at": int_at,
+    "stack_words": stack_words,
+    "exchange": exchange,
+    "call_kernel": call_kernel,
+    "call_run": call_run,
+    "call_int": call_int,
+    "call_with_int": call_with_int,
+    "call_pointer": call_pointer,
+    "call_with_pointer": call_with_pointer,
+    "call_pointer_of_word": call_pointer_of_word,
+    "fork_join": fork_join,
+}

@@ -1,0 +1,133 @@
+"""Where the items of a value lie: a buffer, an offset and a stride for each axis, all in items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from graphc.ir.dims import Size, exact_quotient, product
+from graphc.ir.graph import Value
+from graphc.ir.types import DType, Shape
+
+__all__ = ["Buffer", "View", "broadcast_view", "contiguous_strides", "reshape_view", "slice_view", "transpose_view", "whole"]
+
+Place: TypeAlias = Literal["input", "variable", "constant", "size", "output", "arena"]
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A piece of memory.
+
+    Attributes:
+        dtype: of its items.
+        items: how many there are.
+        place: what it belongs to: an argument, a variable, a constant, the value of a symbolic size, a result that is
+            handed out, or the arena.
+        source: the placeholder, variable, constant or ``dim_size`` value that it holds, or the value computed into it.
+        position: for inputs and outputs, their place among the arguments or the results.
+    """
+
+    dtype: DType
+    items: Size
+    place: Place = "arena"
+    source: Value | None = field(default=None, repr=False)
+    position: int = -1
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An arrangement of a buffer's items as an array: item ``(i, j, ...)`` is at ``offset + i * strides[0] + ...``."""
+
+    buffer: Buffer
+    shape: Shape
+    strides: tuple[Size, ...]
+    offset: Size = 0
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the items lie in order, without gaps; axes of size 1 may have any stride."""
+        expected: Size = 1
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if size == 1:
+                continue
+            if stride != expected:
+                return False
+            expected = expected * size
+        return True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is its buffer's items in order, all of them."""
+        return self.contiguous and self.offset == 0 and product(self.shape) == self.buffer.items
+
+
+def contiguous_strides(shape: Shape) -> tuple[Size, ...]:
+    """Strides of an array whose last axis is dense."""
+    strides: list[Size] = []
+    step: Size = 1
+    for size in reversed(shape):
+        strides.append(step)
+        step = step * size
+    return tuple(reversed(strides))
+
+
+def whole(buffer: Buffer, shape: Shape) -> View:
+    """All of a buffer as an array of ``shape``."""
+    return View(buffer, shape, contiguous_strides(shape))
+
+
+def transpose_view(view: View, axes: Sequence[int]) -> View:
+    """The axes in another order."""
+    return replace(view, shape=tuple(view.shape[a] for a in axes), strides=tuple(view.strides[a] for a in axes))
+
+
+def broadcast_view(view: View, shape: Shape) -> View:
+    """Repeated along new axes and along axes of size 1."""
+    extra = len(shape) - len(view.shape)
+    strides = tuple(
+        stride if size != 1 or wanted == 1 else 0
+        for size, stride, wanted in zip(view.shape, view.strides, shape[extra:], strict=True)
+    )
+    return replace(view, shape=shape, strides=(0,) * extra + strides)
+
+
+def slice_view(view: View, starts: Sequence[Size], shape: Shape, steps: Sequence[int]) -> View:
+    """Every ``step``-th item from ``start`` on, along each axis."""
+    offset = view.offset
+    for start, stride in zip(starts, view.strides, strict=True):
+        offset = offset + start * stride
+    strides = tuple(stride * step for stride, step in zip(view.strides, steps, strict=True))
+    return View(view.buffer, shape, strides, offset)
+
+
+def reshape_view(view: View, shape: Shape) -> View | None:
+    """The items in the same order in another shape; None where strides cannot express it and a copy is needed."""
+    if view.contiguous or 0 in view.shape:
+        return View(view.buffer, shape, contiguous_strides(shape), view.offset)
+    old = [(size, stride) for size, stride in zip(view.shape, view.strides, strict=True) if size != 1]
+    new = [size for size in shape if size != 1]
+    strides: list[Size] = []
+    i = j = 0
+    while i < len(old) and j < len(new):
+        first, last = (i, j), (i + 1, j + 1)
+        left, right = old[i][0], new[j]
+        while left != right:
+            if last[1] < len(new) and exact_quotient(left, right) is not None:
+                right = right * new[last[1]]
+                last = (last[0], last[1] + 1)
+            elif last[0] < len(old) and exact_quotient(right, left) is not None:
+                left = left * old[last[0]][0]
+                last = (last[0] + 1, last[1])
+            else:
+                return None
+        for (_, outer), (size, inner) in zip(old[first[0] : last[0]], old[first[0] + 1 : last[0]], strict=False):
+            if outer != inner * size:
+                return None
+        dense = old[last[0] - 1][1]
+        strides += [dense * stride for stride in contiguous_strides(tuple(new[first[1] : last[1]]))]
+        i, j = last
+    if i < len(old) or j < len(new):
+        return None
+    remaining = iter(strides)
+    return View(view.buffer, shape, tuple(1 if size == 1 else next(remaining) for size in shape), view.offset)
