@@ -1,0 +1,60 @@
+# Each target sets up the virtual environment that it needs, under .venvs, and sets it up again when pyproject.toml changes.
+
+PYTHON ?= python3
+PIP_FLAGS := --quiet --disable-pip-version-check
+DEMO_OUTPUT ?= demo-output
+FUZZ_EXAMPLES ?= 2000
+
+DEMO := .venvs/demo
+TEST := .venvs/test
+BENCH := .venvs/bench
+
+.PHONY: help demo test lint format fuzz bench build clean
+
+help:
+	@echo "make demo    train a network on handwritten digits and draw its graph into $(DEMO_OUTPUT)"
+	@echo "make test    lint, check types and run the tests"
+	@echo "make lint    lint and check types"
+	@echo "make format  format the code and fix what the linter can"
+	@echo "make fuzz    compare $(FUZZ_EXAMPLES) random programs with the reference interpreter"
+	@echo "make bench   measure graphc against other systems and write docs/benchmarks.md"
+	@echo "make build   build the source archive and the wheel into dist"
+	@echo "make clean   delete environments, builds and caches"
+
+demo: $(DEMO)/.ready
+	$(DEMO)/bin/python examples/mnist_mlp.py $(DEMO_OUTPUT)
+
+test: lint
+	$(TEST)/bin/python -m pytest
+
+lint: $(TEST)/.ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
+
+format: $(TEST)/.ready
+	$(TEST)/bin/ruff check --fix .
+	$(TEST)/bin/ruff format .
+
+fuzz: $(TEST)/.ready
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(TEST)/bin/python -m pytest -m fuzz
+
+bench: $(BENCH)/.ready
+	$(BENCH)/bin/python -m benchmarks --output docs/benchmarks.md
+
+build: $(TEST)/.ready
+	$(TEST)/bin/python -m pip install $(PIP_FLAGS) build
+	$(TEST)/bin/python -m build
+
+clean:
+	rm -rf .venvs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(DEMO)/.ready: EXTRAS := svg
+$(TEST)/.ready: EXTRAS := dev
+$(BENCH)/.ready: EXTRAS := bench
+
+.venvs/%/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version.split()[0]}; graphc needs 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install $(PIP_FLAGS) --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,113 @@
+"""Layers that are a matrix: Linear and Embedding."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from graphc.errors import ShapeError
+from graphc.ir.graph import Value
+from graphc.ir.operators import Operand
+from graphc.ir.ops import Variable, as_value, parameter, take
+from graphc.ir.source import user_location
+from graphc.ir.types import DType
+from graphc.nn.init import Initializer, Rng, as_generator, fixed_sizes, initial, normal, uniform, zeros
+from graphc.nn.module import Module
+
+__all__ = ["Embedding", "Linear"]
+
+
+class Linear(Module):
+    """``x @ weight.T + bias``: float (..., in_features) to (..., out_features).
+
+    Args:
+        in_features: the size of the last axis of the input.
+        out_features: the size of the last axis of the result.
+        bias: whether a bias is added.
+        dtype: float32 or float64.
+        init: how the weight starts, from :mod:`graphc.nn.init`; the bias then starts at zero. Without it, both start
+            uniform between plus and minus ``1/sqrt(in_features)``, as in PyTorch (LeCun, Bottou, Orr, Müller, Efficient
+            BackProp, 1998, section 4.6).
+        rng: where the start's random numbers come from; see :func:`graphc.nn.init.seed`.
+
+    Attributes:
+        weight: (out_features, in_features), as in PyTorch; the product reads it transposed without a copy.
+        bias: (out_features,), or None.
+
+    Raises:
+        ShapeError: a size is not an integer of at least 0; when called, the last axis of the input has another size.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: DType | str | type = "float32",
+        init: Initializer | None = None,
+        rng: Rng = None,
+    ) -> None:
+        shape = fixed_sizes(out_features, in_features)
+        self.out_features, self.in_features = shape
+        rng = as_generator(rng)
+        bound = 1.0 / math.sqrt(max(self.in_features, 1))
+        default = partial(uniform, low=-bound, high=bound)
+        self.weight = parameter(initial(init or default, shape, rng), "weight", dtype)
+        self.bias: Variable | None = None
+        if bias:
+            self.bias = parameter(initial(zeros if init else default, shape[:1], rng), "bias", dtype)
+
+    def forward(self, x: Operand) -> Value:
+        """The layer's result."""
+        value = as_value(x)
+        if value.ndim == 0 or (isinstance(value.shape[-1], int) and value.shape[-1] != self.in_features):
+            raise ShapeError(
+                f"{self!r} was called with {value.type}",
+                expected=f"a last axis of size {self.in_features}",
+                remedy="make the layer with in_features=the size of that axis, or flatten the input first",
+                location=user_location(),
+            )
+        product = value @ self.weight.T
+        return product if self.bias is None else product + self.bias
+
+    def settings(self) -> str:
+        """The sizes, and whether there is a bias."""
+        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Embedding(Module):
+    """Rows of a table: int (...) to (..., embedding_dim), by :func:`graphc.take`.
+
+    Args:
+        num_embeddings: how many rows; an index outside them is an error when the function runs.
+        embedding_dim: the size of a row.
+        dtype: float32 or float64.
+        init: how the table starts; by default standard normal, as in PyTorch.
+        rng: where the start's random numbers come from; see :func:`graphc.nn.init.seed`.
+
+    Attributes:
+        weight: (num_embeddings, embedding_dim).
+
+    Raises:
+        ShapeError: a size is not an integer of at least 0.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        dtype: DType | str | type = "float32",
+        init: Initializer | None = None,
+        rng: Rng = None,
+    ) -> None:
+        shape = fixed_sizes(num_embeddings, embedding_dim)
+        self.num_embeddings, self.embedding_dim = shape
+        self.weight = parameter(initial(init or partial(normal, std=1.0), shape, rng), "weight", dtype)
+
+    def forward(self, indices: Operand) -> Value:
+        """The rows at the indices."""
+        return take(self.weight, indices, axis=0)
+
+    def settings(self) -> str:
+        """The shape of the table."""
+        return f"{self.num_embeddings}, {self.embedding_dim}"

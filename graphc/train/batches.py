@@ -1,0 +1,128 @@
+"""Mini-batches: from arrays in a random order, or as another source gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphc.errors import GraphError, ShapeError
+from graphc.ir.op import Array
+from graphc.ir.source import user_location
+
+__all__ = ["Batch", "Batches", "Data"]
+
+Batch: TypeAlias = tuple[Any, ...]
+"""The arguments of one call."""
+
+Data: TypeAlias = Any
+"""An array, a tuple of arrays whose first axes are one, or another iterable: of batches."""
+
+
+class Batches:
+    """Mini-batches of arrays, for every iteration in a new order.
+
+    Iterating gives tuples of arrays with ``batch_size`` examples. They are views of buffers that the next batch
+    overwrites: nothing is copied but the batch itself. Without shuffling they are views of the arrays.
+
+    Args:
+        arrays: arrays with one length of the first axis.
+        batch_size: examples in a batch.
+        shuffle: whether the order is random.
+        seed: of the generator of the orders.
+        drop_last: whether examples that do not fill the last batch are left out.
+
+    Raises:
+        ShapeError: an array is 0-d, the lengths differ, or there is not one batch.
+    """
+
+    def __init__(
+        self, *arrays: Any, batch_size: int = 32, shuffle: bool = True, seed: int = 0, drop_last: bool = False
+    ) -> None:
+        self.arrays: tuple[Array, ...] = tuple(np.asarray(array) for array in arrays)
+        shapes = [array.shape for array in self.arrays]
+        if not shapes or not all(shapes) or len({shape[0] for shape in shapes}) != 1:
+            raise ShapeError(
+                f"arrays of shapes {', '.join(map(str, shapes)) or '(none)'} were given as data",
+                expected="at least one array, and one length of their first axes",
+                remedy="put examples along the first axis; pass batches made elsewhere as a list or a generator",
+                location=user_location(),
+            )
+        if batch_size < 1:
+            raise ShapeError(f"batch_size={batch_size}", expected="at least 1", location=user_location())
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        if not len(self):
+            raise ShapeError(
+                f"{len(self.arrays[0])} examples make no batch of {batch_size}",
+                expected="enough examples for one batch",
+                remedy="add data, or use a smaller batch_size" + (", or drop_last=False" if drop_last else ""),
+                location=user_location(),
+            )
+        self._rng = np.random.default_rng(seed)
+
+    @property
+    def examples(self) -> int:
+        """How many examples one iteration gives."""
+        length = len(self.arrays[0])
+        return length - length % self.batch_size if self.drop_last else length
+
+    def __len__(self) -> int:
+        """How many batches one iteration gives."""
+        return -(-self.examples // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        spans = [slice(start, min(start + self.batch_size, self.examples)) for start in self._starts()]
+        if not self.shuffle:
+            yield from (tuple(array[span] for array in self.arrays) for span in spans)
+            return
+        order = self._rng.permutation(len(self.arrays[0]))
+        buffers = [np.empty((self.batch_size, *array.shape[1:]), array.dtype) for array in self.arrays]
+        for span in spans:
+            chosen = order[span]
+            outs = [buffer[: len(chosen)] for buffer in buffers]
+            for array, out in zip(self.arrays, outs, strict=True):
+                array.take(chosen, 0, out, "clip")  # other modes go through one more buffer
+            yield tuple(outs)
+
+    def _starts(self) -> range:
+        return range(0, self.examples, self.batch_size)
+
+
+def as_batches(data: Data, epochs: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool) -> Iterable[Any]:
+    """What to iterate over, once for every epoch.
+
+    Raises:
+        ShapeError: arrays do not make batches.
+        GraphError: the data is not iterable, or is an iterator that ends with its first epoch.
+    """
+    if isinstance(data, tuple | np.ndarray):
+        arrays = data if isinstance(data, tuple) else (data,)
+        return Batches(*arrays, batch_size=batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+    if not isinstance(data, Iterable):
+        raise GraphError(
+            f"the data is a {type(data).__name__}",
+            expected="an array, a tuple of arrays, or an iterable of batches",
+            location=user_location(),
+        )
+    if epochs > 1 and isinstance(data, Iterator):
+        raise GraphError(
+            f"the data is an iterator ({type(data).__name__}), which ends with its first epoch; there are {epochs}",
+            expected="what can be iterated again: arrays, a list, an object with __iter__",
+            remedy="wrap the generator in a class whose __iter__ starts it, or train for one epoch",
+            location=user_location(),
+        )
+    return data
+
+
+def as_batch(item: Any) -> Batch:
+    """The arguments that an item of an iterable stands for: those in a tuple or list, or itself alone."""
+    return tuple(item) if isinstance(item, tuple | list) else (item,)
+
+
+def examples_in(batch: Batch) -> int:
+    """The length of the first axis of the first argument; 1 where that has no axes."""
+    shape = np.shape(batch[0]) if batch else ()
+    return int(shape[0]) if shape else 1

@@ -1,0 +1,70 @@
+"""Means of a function's results over a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from graphc.errors import GraphError
+from graphc.ir.source import user_location
+from graphc.train.batches import Data, as_batch, as_batches, examples_in
+from graphc.train.metrics import Means
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    function: Callable[..., Any], data: Data, batch_size: int = 256, names: Sequence[str] | None = None
+) -> dict[str, float]:
+    """The means, over all examples, of the scalars that a function returns for batches.
+
+    Args:
+        function: takes the arrays of a batch; returns a scalar, several, or a mapping from names to scalars, each a
+            mean over the batch.
+        data: an array, a tuple of arrays with examples along their first axes, or an iterable of batches.
+        batch_size: examples in a batch; batches of an iterable are taken as they come.
+        names: of the scalars; by default ``loss``, ``metric_1``, ``metric_2`` and so on.
+
+    Raises:
+        GraphError: the function returns something else, or there is no data.
+    """
+    means = mean_results(function, batches_in_order(data, batch_size), names)
+    assert means is not None
+    return means
+
+
+def batches_in_order(data: Data, batch_size: int, epochs: int = 1) -> Iterable[Any]:
+    """Batches of data, for every epoch in the same order."""
+    return as_batches(data, epochs, batch_size, shuffle=False, seed=0, drop_last=False)
+
+
+def mean_results(
+    function: Callable[..., Any],
+    batches: Iterable[Any],
+    names: Sequence[str] | None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
+    """The means of what a function returns for batches; None where ``stop`` said, between two of them, to stop."""
+    means = Means(names)
+    for item in batches:
+        batch = as_batch(item)
+        means.add(function(*batch), examples_in(batch))
+        if stop():
+            return None
+    return checked_means(means)
+
+
+def checked_means(means: Means) -> dict[str, float]:
+    """The means.
+
+    Raises:
+        GraphError: nothing was counted.
+    """
+    if not means.weight:
+        raise GraphError(
+            "the data gave no batch",
+            expected="at least one batch, of at least one example",
+            remedy="pass arrays, or an iterable that can be iterated again",
+            location=user_location(),
+        )
+    return means.as_dict()

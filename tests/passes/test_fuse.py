@@ -1,0 +1,113 @@
+"""Fusion: which nodes join, which must not, and that graphs of any size fuse in time that grows with their size."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+import graphc as gr
+from graphc.ir.graph import Graph
+from graphc.passes.fuse import Fuse
+
+
+def groups(outputs: list[gr.Value], inputs: list[gr.Value], limits: Fuse | None = None) -> list[list[str]]:
+    """The operations of each fused node."""
+    graph = (limits or Fuse())(Graph.of(inputs, outputs))
+    return [
+        [member.op.name for member in node.attrs.body.nodes if member.inputs]
+        for node in graph.nodes
+        if node.op.name == "fused"
+    ]
+
+
+def test_a_chain_is_one_group() -> None:
+    x = gr.placeholder(("n", 4))
+    b = gr.placeholder((4,))
+    y = gr.tanh(gr.exp(x + b) * 2.0)
+    assert groups([y], [x, b]) == [["add", "exp", "multiply", "tanh"]]
+
+
+def test_a_reduction_ends_a_group() -> None:
+    x = gr.placeholder(("n", 4))
+    y = gr.exp(x)
+    assert groups([(y * y).sum(1) + 1.0], [x]) == [["exp", "multiply", "sum"]]
+
+
+def test_what_reads_a_reduction_is_not_in_its_group() -> None:
+    x = gr.placeholder(("n", 4))
+    e = gr.exp(x)
+    found = groups([e / e.sum(1, keepdims=True) * 2.0], [x])
+    assert found == [["exp", "sum"], ["divide", "multiply"]]
+
+
+def test_reductions_over_different_axes_are_apart() -> None:
+    x = gr.placeholder((3, 4))
+    e = gr.exp(x)
+    found = groups([e.sum(0), e.sum(1)], [x])
+    assert sorted(map(len, found)) == [2]
+
+
+def test_a_group_stays_convex() -> None:
+    """x -> exp -> product -> add, and exp -> add: the product lies between, so exp and add are apart."""
+    x = gr.placeholder((4, 4))
+    e = gr.exp(x)
+    assert groups([e + e @ e], [x]) == []
+
+
+def test_groups_do_not_wait_for_each_other() -> None:
+    """Two pairs that each could be a group, where each would need the other's result first."""
+    x = gr.placeholder((4, 4))
+    a, b = gr.exp(x), gr.sin(x)
+    c, d = gr.tanh(b @ b) + a, gr.tanh(a @ a) + b
+    function = gr.compile([x], [c, d, c * d])
+    array = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    for got, want in zip(function(array), gr.evaluate([c, d, c * d], {x: array}), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_different_spaces_are_apart() -> None:
+    x = gr.placeholder((3, 4))
+    b = gr.placeholder((4,))
+    assert groups([gr.exp(b) + x], [x, b]) == []
+
+
+def test_limits() -> None:
+    x = gr.placeholder((8,))
+    y = x
+    for _ in range(20):
+        y = gr.sin(y)
+    assert groups([y], [x]) == [["sin"] * 20]
+    assert max(map(len, groups([y], [x], Fuse(most_nodes=6)))) <= 6
+
+
+def test_a_result_that_is_also_read_inside_is_written_once() -> None:
+    x = gr.placeholder((5,))
+    y = gr.exp(x)
+    function = gr.compile([x], [y, y * 2.0])
+    assert [step.name for step in function.plan_for().steps] == ["fused"]
+
+
+def test_unchanged_graph_is_the_same_object() -> None:
+    x = gr.placeholder((4, 4))
+    graph = Graph.of([x], [gr.exp(x @ x)])
+    assert Fuse()(graph) is graph
+
+
+def seconds(length: int) -> float:
+    x = gr.placeholder((8, 8))
+    y, earlier = x, [x]
+    for i in range(length // 2):
+        y = gr.tanh(y + earlier[max(0, len(earlier) - 7)]) if i % 5 else y @ x
+        earlier.append(y)
+    graph = Graph.of([x], [y])
+    start = time.perf_counter()
+    Fuse()(graph)
+    return time.perf_counter() - start
+
+
+def test_time_grows_close_to_linearly() -> None:
+    """Generous, so that a busy machine passes: a quadratic search would take 64 times as long, not at most 24."""
+    seconds(500)
+    short = min(seconds(1000) for _ in range(3))
+    assert seconds(8000) < 24 * short

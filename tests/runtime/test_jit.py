@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from graphc.runtime import jit
+
+EMPTY = "def kernel(args, lo, hi):\n    pass\n"
+
+
+def test_object_code_defines_its_symbol() -> None:
+    kernel = jit.compile_kernel(EMPTY, "kernel")
+    assert kernel.symbol.encode() in kernel.object_code
+    assert jit.undefined_symbols(kernel.object_code) == []
+
+
+def test_symbols_tell_sources_apart() -> None:
+    other = "def kernel(args, lo, hi):\n    return\n"
+    first, second, again = (jit.compile_kernel(source, "kernel").symbol for source in (EMPTY, other, EMPTY))
+    assert re.search(r"kernel_[0-9a-f]{16}", first)
+    assert len({re.search(r"kernel_[0-9a-f]{16}", symbol)[0] for symbol in (first, second, again)}) == 2
+
+
+def test_the_c_library_may_be_called() -> None:
+    source = """
+def kernel(args, lo, hi):
+    x = integer(args, 0)
+    for i in range(lo, hi):
+        store_f64_0(x, i, arctan2(load_f64_0(x, i), load_f64_0(x, i + 1)))
+"""
+    assert jit.undefined_symbols(jit.compile_kernel(source, "kernel").object_code) == ["atan2"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise ValueError('no')",
+        "for i in range(lo, hi, integer(args, 0)):\n        report_fault(i, i, i, i)",
+        "print(lo)",
+    ],
+)
+def test_kernels_that_need_python_are_refused(body: str) -> None:
+    with pytest.raises(jit.KernelError, match=r"refers to .*Py\w+(?s:.*)expected: symbols of the C and mathematics"):
+        jit.compile_kernel(f"def kernel(args, lo, hi):\n    {body}\n", "kernel")
+
+
+def test_errors_show_the_source() -> None:
+    with pytest.raises(jit.KernelError, match=r"kernel could not be compiled: (?s:.*)unknown_name\(lo\)"):
+        jit.compile_kernel("def kernel(args, lo, hi):\n    unknown_name(lo)\n", "kernel")
+
+
+def test_other_files_than_elf_have_no_known_symbols() -> None:
+    assert jit.undefined_symbols(b"\xcf\xfa\xed\xfe" + bytes(100)) == []
+
+
+def test_other_signatures() -> None:
+    source = "def add(a, b):\n    return a + b\n"
+    kernel = jit.compile_kernel(source, "add", "float64(float64, float64)")
+    assert jit.undefined_symbols(kernel.object_code) == []
