@@ -37,7 +37,7 @@ format: $(TEST)/.ready
 	$(TEST)/bin/ruff format .
 
 fuzz: $(TEST)/.ready
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(TEST)/bin/python -m pytest -m fuzz
+	GRAPHC_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(TEST)/bin/python -m pytest tests/test_random_graphs.py
 
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks --output docs/benchmarks.md

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import machine, report
-from benchmarks.runner import DisagreementError, Result, StartUp, WorkerError, measure, measure_start_up
+from benchmarks.runner import DisagreementError, Result, Settings, StartUp, WorkerError, measure, measure_start_up
 from benchmarks.workload import ON_REQUEST, OURS, SYSTEMS
 from benchmarks.workloads import WORKLOADS
 
@@ -30,6 +30,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds, each with a new process for every system")
     parser.add_argument("--seconds", type=float, default=2.0, help="timed seconds of each process")
+    parser.add_argument("--threads", type=int, default=2, help="threads, and processors, of each system")
     parser.add_argument("--output", type=Path, help="write the report in Markdown to this file")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -43,6 +44,7 @@ def say(line: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
+    settings = Settings(options.rounds, options.seconds, options.threads)
     load = " ".join(f"{value:.2f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
     results: list[Result] = []
     start_up: StartUp | None = None
@@ -51,13 +53,13 @@ def main(arguments: Sequence[str]) -> int:
         for name in options.only:
             systems = [system for system in options.systems if system in WORKLOADS[name].builders]
             try:
-                results.append(measure(WORKLOADS[name], systems, options.rounds, options.seconds, Path(cache), say))
+                results.append(measure(WORKLOADS[name], systems, settings, Path(cache), say))
             except DisagreementError as error:
                 say(f"{name}: {error}")
                 return 1
     if OURS in options.systems and START_UP_WORKLOAD in options.only:
         try:
-            start_up = measure_start_up(WORKLOADS[START_UP_WORKLOAD], options.rounds, say)
+            start_up = measure_start_up(WORKLOADS[START_UP_WORKLOAD], settings, say)
         except WorkerError as error:
             start_up_failure = f"start-up: {error}"
     print(report.step_table(results).text(), end="\n\n")
@@ -68,7 +70,8 @@ def main(arguments: Sequence[str]) -> int:
     print("\n".join(f"{name}: {value}" for name, value in description.items()))
     print(f"load average at the start: {load}")
     if options.output is not None:
-        page = report.markdown_page(results, start_up, WORKLOADS[START_UP_WORKLOAD], description, load)
+        page = report.markdown_page(results, start_up, WORKLOADS[START_UP_WORKLOAD], settings, description, load)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(page, encoding="utf-8")
         say(f"wrote {options.output}")
     failures = "\n".join(filter(None, [report.failures_text(results), start_up_failure]))

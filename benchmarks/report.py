@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.runner import THREADS, TOLERANCE, Result, StartUp
+from benchmarks.runner import TOLERANCE, Result, Settings, StartUp
 from benchmarks.worker import CHECKED_STEPS
 from benchmarks.workload import OURS, SYSTEMS, Workload
 
@@ -76,16 +76,21 @@ def start_up_table(start_up: StartUp | None, result: Result | None) -> Table:
 
 
 def markdown_page(
-    results: Sequence[Result], start_up: StartUp | None, started: Workload, machine: Mapping[str, str], load: str
+    results: Sequence[Result],
+    start_up: StartUp | None,
+    started: Workload,
+    settings: Settings,
+    machine: Mapping[str, str],
+    load: str,
 ) -> str:
     """The whole page `docs/benchmarks.md`."""
     by_name = {result.workload.name: result for result in results}
     method = (
         "A step is called from Python on NumPy arrays and updates the parameters; its loss is a result. All systems "
         "start from the same parameters and data, and the run stops if the losses of their first "
-        f"{CHECKED_STEPS} steps differ by more than {TOLERANCE:g} of their value. Each has {THREADS} threads. A round "
-        "measures each system once, in a new process, after a warm-up; the table has the median over the rounds of "
-        "the median over many stretches of steps."
+        f"{CHECKED_STEPS} steps differ by more than {TOLERANCE:g} of their value. Each has {settings.threads} threads. "
+        "A round measures each system once, in a new process, after a warm-up; the table has the median over the "
+        "rounds of the median over many stretches of steps."
     )
     parts = [
         "# Benchmarks",

@@ -16,9 +16,19 @@ from pathlib import Path
 from benchmarks.worker import Job, Run
 from benchmarks.workload import OURS, Workload
 
-THREADS = 2
 TOLERANCE = 1e-4
 TIMEOUT_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure."""
+
+    rounds: int
+    seconds: float
+    """Timed seconds of each process."""
+    threads: int
+    """What each system may use; processors too, where a process can be bound to some."""
 
 
 class WorkerError(Exception):
@@ -72,7 +82,7 @@ class StartUp:
     numba_imported_warm: bool
 
 
-def launch(workload: str, system: str, seconds: float, cache: Path) -> Run:
+def launch(workload: str, system: str, seconds: float, threads: int, cache: Path) -> Run:
     """Run one worker to its end.
 
     Raises:
@@ -81,13 +91,13 @@ def launch(workload: str, system: str, seconds: float, cache: Path) -> Run:
     environment = {
         **os.environ,
         "GRAPHC_CACHE_DIR": str(cache),
-        "GRAPHC_NUM_THREADS": str(THREADS),
-        "MKL_NUM_THREADS": str(THREADS),
-        "NUMBA_NUM_THREADS": str(THREADS),
-        "OMP_NUM_THREADS": str(THREADS),
-        "OPENBLAS_NUM_THREADS": str(THREADS),
+        "GRAPHC_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "NUMBA_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
     }
-    job = Job(workload, system, seconds, time.monotonic(), THREADS)
+    job = Job(workload, system, seconds, time.monotonic(), threads)
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(asdict(job))]
     try:
         done = subprocess.run(
@@ -118,7 +128,7 @@ def check_agreement(losses: Mapping[str, Sequence[float]]) -> None:
 
 
 def measure(
-    workload: Workload, systems: Sequence[str], rounds: int, seconds: float, cache: Path, say: Callable[[str], None]
+    workload: Workload, systems: Sequence[str], settings: Settings, cache: Path, say: Callable[[str], None]
 ) -> Result:
     """Measure the systems on a workload; a round measures each of them once, one after the other.
 
@@ -127,13 +137,14 @@ def measure(
     """
     runs: dict[str, list[Run]] = {}
     failures: dict[str, str] = {}
-    for number in range(rounds):
+    for number in range(settings.rounds):
         for system in systems:
             if system in failures:
                 continue
-            say(f"{workload.name}: round {number + 1} of {rounds}, {system}")
+            say(f"{workload.name}: round {number + 1} of {settings.rounds}, {system}")
             try:
-                runs.setdefault(system, []).append(launch(workload.name, system, seconds, cache))
+                run = launch(workload.name, system, settings.seconds, settings.threads, cache)
+                runs.setdefault(system, []).append(run)
             except WorkerError as error:
                 failures[system] = str(error)
                 runs.pop(system, None)
@@ -141,7 +152,7 @@ def measure(
     return Result(workload, {system: _summary(done) for system, done in runs.items()}, failures)
 
 
-def measure_start_up(workload: Workload, rounds: int, say: Callable[[str], None]) -> StartUp:
+def measure_start_up(workload: Workload, settings: Settings, say: Callable[[str], None]) -> StartUp:
     """Measure our first step in a new process, with an empty cache and then with the cache that it left.
 
     Raises:
@@ -149,11 +160,11 @@ def measure_start_up(workload: Workload, rounds: int, say: Callable[[str], None]
     """
     cold: list[Run] = []
     warm: list[Run] = []
-    for number in range(rounds):
-        say(f"{workload.name}: start-up {number + 1} of {rounds}")
+    for number in range(settings.rounds):
+        say(f"{workload.name}: start-up {number + 1} of {settings.rounds}")
         with tempfile.TemporaryDirectory(prefix="graphc-bench-") as cache:
             for runs in (cold, warm):
-                runs.append(launch(workload.name, OURS, 0.0, Path(cache)))
+                runs.append(launch(workload.name, OURS, 0.0, settings.threads, Path(cache)))
     return StartUp(
         cold=statistics.median(run.first_step for run in cold),
         warm=statistics.median(run.first_step for run in warm),

@@ -28,6 +28,7 @@ from graphc.errors import (
     VerifyError,
 )
 from graphc.function import Function
+from graphc.ir import ops as _ops
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops import *
@@ -50,6 +51,47 @@ from graphc.runtime.threads import get_num_threads, set_num_threads
 if TYPE_CHECKING:
     from graphc import datasets, nn, optim, random, train, viz
     from graphc.check import check_gradients
+
+__all__ = [
+    "DType",
+    "DTypeError",
+    "Dim",
+    "FeedError",
+    "Function",
+    "GradientError",
+    "Graph",
+    "GraphError",
+    "IndexFault",
+    "Node",
+    "PassError",
+    "ShapeError",
+    "TensorType",
+    "Value",
+    "Variable",
+    "VerifyError",
+    "__version__",
+    "bool_",
+    "check_gradients",
+    "compile",
+    "datasets",
+    "evaluate",
+    "float32",
+    "float64",
+    "get_num_threads",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "nn",
+    "optim",
+    "random",
+    "scope",
+    "set_num_threads",
+    "train",
+    "uint8",
+    "viz",
+]
+__all__ += _ops.__all__
 
 _SUBMODULES = ("datasets", "nn", "optim", "random", "train", "viz")
 

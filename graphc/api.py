@@ -35,16 +35,16 @@ def compile(
             that the graph reads, such as the state of a random generator, are updated without being named here.
         passes: other passes than :data:`graphc.passes.pipeline.PIPELINE`.
         disable: names of passes to leave out.
-        verify: evaluate the graph before and after each pass with the reference interpreter, and name the first pass that
-            changes a value: on seeded inputs for True, or on the given arrays by placeholder.
+        verify: evaluate the graph before and after each pass with the reference interpreter, and name the first pass
+            that changes a value: on seeded inputs for True, or on the given arrays by placeholder.
 
     Raises:
-        GraphError: an input is no placeholder, the graph needs a placeholder that is not among them, or an update does not
-            fit its variable.
+        GraphError: an input is no placeholder, the graph needs a placeholder that is not among them, or an update does
+            not fit its variable.
         PassError: a pass failed, or, with ``verify``, changed a value.
     """
     single = isinstance(outputs, Value)
-    given = (inputs,) if isinstance(inputs, Value) else tuple(inputs)
+    given = (inputs,) if isinstance(inputs, Value) else tuple(as_value(value) for value in inputs)
     wanted = (outputs,) if isinstance(outputs, Value) else tuple(as_value(value) for value in outputs)
     pairs = _checked_updates(updates or {})
     _add_default_updates(wanted, pairs)
@@ -109,7 +109,7 @@ def _check_inputs(graph: Graph) -> None:
     seen: set[Value] = set()
     names: dict[str, Value] = {}
     for value in graph.inputs:
-        if not isinstance(value, Value) or value.node.op.name != "placeholder":
+        if value.node.op.name != "placeholder":
             raise GraphError(f"an input is {value!r}", expected="placeholders: what gr.placeholder returned")
         if value in seen:
             raise GraphError(f"the placeholder {value!r} is an input twice", expected="each placeholder once")
@@ -135,8 +135,8 @@ def evaluate(outputs: Value | Sequence[Value], feeds: Mapping[Value, Any] | None
 
     Args:
         outputs: a value or a sequence of values.
-        feeds: an array for every placeholder that they depend on. Variables may be given too; the others have the values
-            that they hold. Nothing is updated.
+        feeds: an array for every placeholder that they depend on. Variables may be given too; the others have the
+            values that they hold. Nothing is updated.
 
     Returns:
         An array, or a list of arrays for a sequence.

@@ -20,8 +20,8 @@ __all__ = [
 class GraphError(Exception):
     """The base of graphc's errors.
 
-    ``found``, ``expected``, ``remedy`` and ``location`` are kept as attributes, so that tools can show them apart. Where
-    no location is given, it is the line of the user's program that led here, or that of the node a pass works on.
+    ``found``, ``expected``, ``remedy`` and ``location`` are kept as attributes, so that tools can show them apart. The
+    location, where none is given, is the line of the user's program that led here, or of the node a pass works on.
     """
 
     def __init__(self, found: str, *, expected: str = "", remedy: str = "", location: Location | None = None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from graphc.errors import GraphError
@@ -159,16 +161,13 @@ class Function:
         """
         return profile(self._executor, args, named, repeats)
 
-    def save_graph(self, path: str, stage: str = "final") -> None:
+    def save_graph(self, path: str | PathLike[str], stage: str = "final") -> None:
         """Write a stage to a file: ``.dot``, ``.svg``, ``.png`` or ``.txt`` by its suffix."""
         from graphc.viz import save
 
-        save(self.stage(stage), path)
+        save(self.stage(stage), Path(path))
 
     def __repr__(self) -> str:
         graph = self.graph
-        return (
-            f"<Function of {len(graph.inputs)} placeholders: {len(graph.outputs)} outputs, {len(graph.updates)} updates, "
-            f"{len(self._executor.program.steps)} steps>"
-        )
-
+        steps = len(self._executor.program.steps)
+        return f"<Function: {len(graph.inputs)} inputs, {len(graph.outputs)} outputs, {len(graph.updates)} updates, {steps} steps>"

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from graphc.errors import GraphError
 from graphc.ir.op import Array
 from graphc.ir.ops import Variable
-from graphc.ir.source import user_location
 
 __all__ = ["UnmatchedNames", "load_values", "values_of"]
 
@@ -56,7 +55,6 @@ def load_values(variables: Mapping[str, Variable], state: Mapping[str, Any], str
         for changed, array in before.items():
             variables[changed].value = array
         error.found = f"loading {name!r}: {error.found}"
-        error.location = user_location()
         raise
     return UnmatchedNames(missing, unexpected)
 
@@ -70,5 +68,4 @@ def _unmatched(missing: tuple[str, ...], unexpected: tuple[str, ...]) -> GraphEr
         "; ".join(found),
         expected="the same names on both sides",
         remedy=", or ".join([*hints, "pass strict=False to load what fits"]),
-        location=user_location(),
     )

@@ -1,4 +1,4 @@
-"""Random graphs for tests: small programs that mix every kind of operation, with inputs that they are well defined for."""
+"""Random graphs for tests: small programs that mix every kind of operation, with inputs that suit them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _grow(draw: Draw, values: list[gr.Value]) -> gr.Value | None:
 
 @st.composite
 def random_graphs(draw: Draw, max_ops: int = 12) -> RandomGraph:
-    """Programs of a few placeholders and variables and up to ``max_ops`` operations, often with gradients and updates."""
+    """Programs of placeholders, variables and up to ``max_ops`` operations, often with gradients and updates."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     dtype = draw(st.sampled_from(["float32", "float64"]))
     batch = draw(st.integers(1, 4))

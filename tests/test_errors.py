@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
 
 from graphc import errors
 from graphc.errors import GraphError, Location
+from graphc.ir.source import Origin, origin
 
 KINDS = [getattr(errors, name) for name in errors.__all__ if name != "Location"]
 
@@ -20,8 +22,23 @@ def test_a_message_says_found_expected_remedy_and_where(tmp_path: Path) -> None:
 
 
 def test_parts_that_are_missing_leave_no_trace() -> None:
-    assert str(GraphError("found")) == "found"
-    assert str(GraphError("found", remedy="do this")) == "found\n  remedy: do this"
+    nowhere = Location("nowhere.py", 2)
+    assert str(GraphError("found", location=nowhere)) == "found\n  at nowhere.py:2"
+    assert str(GraphError("found", remedy="do this", location=nowhere)) == (
+        "found\n  remedy: do this\n  at nowhere.py:2"
+    )
+
+
+def test_the_location_is_the_users_line_where_none_is_given() -> None:
+    error, line = GraphError("found"), sys._getframe().f_lineno
+    assert error.location is not None
+    assert (error.location.filename, error.location.line) == (__file__, line)
+
+
+def test_within_a_pass_the_location_is_that_of_the_node() -> None:
+    where = Location("model.py", 5)
+    with origin(Origin(where)):
+        assert GraphError("found").location is where
 
 
 def test_parts_can_be_added_on_the_way() -> None:

@@ -374,8 +374,12 @@ def bind(size: Size, sizes: Mapping[str, int]) -> int:
     """The value of an expression where each symbol has the value that ``sizes`` gives it by name.
 
     Raises:
-        ShapeError: a divisor is zero.
+        ShapeError: a divisor is zero, or a symbol has no value.
     """
-    result = replace_symbols(size, lambda symbol: sizes[symbol.name])
-    assert isinstance(result, int)
+    result = replace_symbols(size, lambda symbol: sizes.get(symbol.name))
+    if isinstance(result, Dim):
+        raise ShapeError(
+            f"the size '{size}' depends on {', '.join(map(str, symbols(result)))}, which has no value",
+            expected="an array for a placeholder that has this size as an axis",
+        )
     return result

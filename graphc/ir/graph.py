@@ -42,6 +42,7 @@ class Value(Operators):
 
     @property
     def dtype(self) -> DType:
+        """The type of its items."""
         return self.type.dtype
 
     @property
@@ -51,6 +52,7 @@ class Value(Operators):
 
     @property
     def ndim(self) -> int:
+        """How many axes it has."""
         return self.type.rank
 
     @property
@@ -85,10 +87,12 @@ class Node:
 
     @property
     def scope(self) -> str:
+        """The scopes that it was made in, joined by slashes."""
         return self.origin.scope
 
     @property
     def phase(self) -> Phase:
+        """Whether it belongs to the forward or to the backward graph."""
         return self.origin.phase
 
     @property

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from graphc.errors import VerifyError
+from graphc.ir.dims import bind
 from graphc.ir.graph import BoundGraph, Graph, Node, Value
 from graphc.ir.op import Array, bind_attrs
-from graphc.ir.dims import bind
 
 __all__ = ["evaluate_node", "interpret", "run_body"]
 

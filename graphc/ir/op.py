@@ -110,6 +110,7 @@ class Registry(Mapping[str, OpDef]):
         self._ops: dict[str, OpDef] = {}
 
     def add(self, op: OpDef) -> OpDef:
+        """Declare an operation; a name may be declared once."""
         if op.name in self._ops:
             raise ValueError(f"the operation {op.name!r} is declared twice")
         self._ops[op.name] = op

@@ -173,7 +173,7 @@ class Operators:
         self._no_number()
 
     @property
-    def T(self) -> Value:  # noqa: N802 - NumPy's name
+    def T(self) -> Value:
         """The axes in reverse order."""
         return _call("transpose", self)
 

@@ -16,7 +16,7 @@ from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.op import Array, attr_items
 from graphc.ir.types import DType, TensorType
 
-__all__ = ["SizeNames", "array_text", "attributes", "node_text", "to_text"]
+__all__ = ["SizeNames", "array_text", "attributes", "node_text", "to_text", "value_names"]
 
 _PLAIN_NAME = re.compile(r"[^\W\d][\w.\-/\[\]]*")
 
@@ -39,19 +39,20 @@ def to_text(graph: Graph, *, locations: bool = False) -> str:
         graph: what to write out.
         locations: end each line with the node's scope, its phase if that is the backward one, and the user's line.
     """
-    return "".join(f"{line}\n" for line in _Writer(graph, SizeNames(graph)).graph_lines(locations))
+    return "".join(f"{line}\n" for line in _Writer(graph, SizeNames(graph), value_names(graph)).graph_lines(locations))
 
 
 def node_text(graph: Graph, node: Node) -> str:
     """The line that :func:`to_text` writes for one node of the graph."""
-    return _Writer(graph, SizeNames(graph)).node_line(node)
+    return _Writer(graph, SizeNames(graph), value_names(graph)).node_line(node)
 
 
 def attributes(node: Node) -> Iterator[tuple[str, Any]]:
-    """The attributes that tell what neither the node's types nor its name do."""
-    for name, value in attr_items(node.attrs):
-        if not isinstance(value, Graph) and not (not node.inputs and name in ("name", "dtype", "shape")):
-            yield name, value
+    """The attributes that tell what neither the node's types, its name nor its graphs do."""
+    told = {name.partition("[")[0] for name, _ in bodies(node)}
+    if not node.inputs:
+        told |= {"name", "dtype", "shape"}
+    return ((name, value) for name, value in attr_items(node.attrs) if name not in told)
 
 
 def array_text(array: Array, items: int = 4) -> str:
@@ -105,21 +106,31 @@ class SizeNames:
         return text
 
 
-class _Writer:
-    """The lines of one graph. Inside a node, ``prefix`` is the node's number and ``first`` what to count from."""
+def value_names(graph: Graph, owner: str = "", numbers: Iterator[int] | None = None) -> dict[Value, str]:
+    """What :func:`to_text` calls the values of a graph.
 
-    def __init__(self, graph: Graph, sizes: SizeNames, prefix: str = "", first: int = 0) -> None:
+    Args:
+        graph: the graph.
+        owner: for a graph inside a node, what the first output of that node is called.
+        numbers: where the numbers come from that values without a name get; the graphs inside one node share them.
+    """
+    prefix = f"{owner}." if owner else "%"
+    numbers = itertools.count() if numbers is None else numbers
+    taken: set[str] = set()
+    return {
+        value: prefix + (_unique(value.name, taken) if value.name and not node.inputs else str(next(numbers)))
+        for node in graph.nodes
+        for value in node.outputs
+    }
+
+
+class _Writer:
+    """The lines of one graph."""
+
+    def __init__(self, graph: Graph, sizes: SizeNames, names: dict[Value, str]) -> None:
         self.graph = graph
         self.sizes = sizes
-        self.count = first
-        self.names: dict[Value, str] = {}
-        taken: set[str] = set()
-        for value in itertools.chain.from_iterable(node.outputs for node in graph.nodes):
-            if value.name and not value.node.inputs:
-                self.names[value] = f"%{prefix}{_unique(value.name, taken)}"
-            else:
-                self.names[value] = f"%{prefix}{self.count}"
-                self.count += 1
+        self.names = names
 
     def value(self, value: Value) -> str:
         return self.names.get(value, "%?")
@@ -141,11 +152,10 @@ class _Writer:
         for node in self.graph.nodes:
             comment = _comment(node) if locations else ""
             yield f"{indent}{self.node_line(node)}{comment}"
-            first = 0
+            numbers = itertools.count()
             for name, body in bodies(node):
-                writer = _Writer(body, self.sizes, f"{self.value(node.outputs[0])[1:]}.", first)
-                first = writer.count
                 yield f"{indent}  {name}:"
+                writer = _Writer(body, self.sizes, value_names(body, self.value(node.outputs[0]), numbers))
                 yield from writer.graph_lines(locations, indent + "    ")
         if self.graph.outputs:
             yield f"{indent}outputs: {self.values(self.graph.outputs)}"

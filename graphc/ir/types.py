@@ -85,7 +85,7 @@ DTYPES = {dtype.name: dtype for dtype in (float32, float64, int8, int16, int32, 
 """Every dtype that a value may have, by name."""
 
 
-def dtype_of(dtype: DType | str | type | np.dtype[Any]) -> DType:
+def dtype_of(dtype: DType | str | type | np.dtype[Any] | None) -> DType:
     """The :class:`DType` for a name, a NumPy dtype or a Python scalar type.
 
     Raises:

@@ -10,7 +10,6 @@ from graphc.errors import DTypeError
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
 from graphc.ir.ops import Variable, as_value, flatten
-from graphc.ir.source import user_location
 from graphc.nn.module import Module
 
 __all__ = ["Flatten", "Identity", "Sequential"]
@@ -37,7 +36,6 @@ class Sequential(Module):
                     f"layer {index} of a Sequential is {layer!r}",
                     expected="modules, or functions of one value",
                     remedy="unpack a list of layers with a star: Sequential(*layers)",
-                    location=user_location(),
                 )
         self.layers = layers
 

@@ -18,7 +18,6 @@ from graphc.errors import ShapeError
 from graphc.ir.dims import Size
 from graphc.ir.op import Array
 from graphc.ir.ops.leaves import as_shape
-from graphc.ir.source import user_location
 from graphc.ir.types import shape_text
 
 __all__ = [
@@ -71,7 +70,6 @@ def fans(shape: Shape) -> tuple[int, int]:
             f"a weight of shape {shape} has no numbers of inputs and outputs",
             expected="a shape (outputs, inputs, *window)",
             remedy="use zeros, ones, normal or uniform for vectors",
-            location=user_location(),
         )
     window = math.prod(shape[2:])
     return shape[1] * window, shape[0] * window
@@ -165,7 +163,6 @@ def fixed_sizes(*sizes: Size) -> Shape:
             f"a parameter was to have the shape {shape_text(shape)}",
             expected="integers: the sizes of a parameter are fixed when it is made",
             remedy="give the layer a number instead of a symbolic size",
-            location=user_location(),
         )
     return known
 
@@ -183,6 +180,5 @@ def initial(initializer: Initializer, shape: Shape, rng: Rng) -> Array:
             f"the initializer {name} returned shape {array.shape}",
             expected=f"the shape that it was called with, {shape}",
             remedy="return rng.normal(size=shape), or any other array of that shape",
-            location=user_location(),
         )
     return array

@@ -9,7 +9,6 @@ from graphc.errors import ShapeError
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
 from graphc.ir.ops import Variable, as_value, parameter, take
-from graphc.ir.source import user_location
 from graphc.ir.types import DType
 from graphc.nn.init import Initializer, Rng, as_generator, fixed_sizes, initial, normal, uniform, zeros
 from graphc.nn.module import Module
@@ -65,7 +64,6 @@ class Linear(Module):
                 f"{self!r} was called with {value.type}",
                 expected=f"a last axis of size {self.in_features}",
                 remedy="make the layer with in_features=the size of that axis, or flatten the input first",
-                location=user_location(),
             )
         product = value @ self.weight.T
         return product if self.bias is None else product + self.bias

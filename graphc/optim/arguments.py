@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from graphc.errors import GraphError
-from graphc.ir.source import user_location
 
 __all__ = ["check_at_least", "check_share"]
 
@@ -18,9 +17,7 @@ def check_at_least(low: float, **arguments: float) -> None:
     """
     for name, value in arguments.items():
         if not (math.isfinite(value) and value >= low):
-            raise GraphError(
-                f"{name}={value!r}", expected=f"a finite number of at least {low:g}", location=user_location()
-            )
+            raise GraphError(f"{name}={value!r}", expected=f"a finite number of at least {low:g}")
 
 
 def check_share(**arguments: float) -> None:
@@ -31,6 +28,4 @@ def check_share(**arguments: float) -> None:
     """
     for name, value in arguments.items():
         if not 0.0 <= value < 1.0:
-            raise GraphError(
-                f"{name}={value!r}", expected="a number of at least 0 and below 1", location=user_location()
-            )
+            raise GraphError(f"{name}={value!r}", expected="a number of at least 0 and below 1")

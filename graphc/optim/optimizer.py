@@ -14,7 +14,7 @@ from graphc.ir import ops
 from graphc.ir.graph import Value
 from graphc.ir.op import Array
 from graphc.ir.ops import Variable
-from graphc.ir.source import scope, user_location
+from graphc.ir.source import scope
 from graphc.ir.types import DType
 from graphc.optim.arguments import check_at_least
 from graphc.optim.clip import GradientTransform
@@ -143,7 +143,6 @@ class Optimizer(ABC):
                 "an optimizer was given no parameters",
                 expected="at least one",
                 remedy="pass model.parameters(), or a list of variables",
-                location=user_location(),
             )
         with scope(type(self).__name__.lower()):
             clip = self.gradient_clip or list
@@ -219,7 +218,6 @@ def _checked_rate(lr: Any) -> float | Value | Schedule:
     raise DTypeError(
         f"the learning rate {lr!r}",
         expected="a number, a 0-d float variable, or a schedule",
-        location=user_location(),
     )
 
 
@@ -229,7 +227,6 @@ def _checked_rate_value(rate: Any) -> Value:
             f"the learning rate is {rate!r}",
             expected="a float value of shape ()",
             remedy="return a scalar from the schedule, or use gr.variable(0.1) for a rate that is set by hand",
-            location=user_location(),
         )
     return rate
 
@@ -240,7 +237,6 @@ def _checked_parameter(parameter: Any) -> Variable:
             f"an optimizer was given {parameter!r} as a parameter",
             expected="variables of float32 or float64",
             remedy="pass a list of gr.parameter values, for instance model.parameters()",
-            location=user_location(),
         )
     return parameter
 
@@ -251,5 +247,4 @@ def _check_gradient(parameter: Variable, gradient: Any) -> None:
             f"the gradient of {parameter!r} is {gradient!r}",
             expected=f"a value of type {parameter.type}",
             remedy="compute it with gr.grad(loss, parameter)",
-            location=user_location(),
         )

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 from graphc.errors import GraphError
 from graphc.ir import ops
 from graphc.ir.graph import Value
-from graphc.ir.source import user_location
 from graphc.optim.arguments import check_at_least, check_share
 
 __all__ = [
@@ -126,7 +125,6 @@ def piecewise_constant(boundaries: Sequence[int], rates: Sequence[float]) -> Sch
             f"boundaries {steps} with rates {values}",
             expected="rising boundaries, and one rate more than boundaries",
             remedy="for instance piecewise_constant([100, 200], [0.1, 0.01, 0.001])",
-            location=user_location(),
         )
 
     def rate(step: Any) -> Value:

@@ -6,7 +6,6 @@ from graphc.errors import GraphError
 from graphc.ir import ops
 from graphc.ir.graph import Value
 from graphc.ir.ops import Variable
-from graphc.ir.source import user_location
 from graphc.optim.arguments import check_at_least
 from graphc.optim.clip import GradientTransform
 from graphc.optim.optimizer import LearningRate, Optimizer, Rate, Rule, Slots, rate_for, with_decay
@@ -52,7 +51,6 @@ class SGD(Optimizer):
                 f"nesterov=True with momentum={momentum!r} and dampening={dampening!r}",
                 expected="a momentum above 0 and no dampening",
                 remedy="for instance SGD(0.1, momentum=0.9, nesterov=True)",
-                location=user_location(),
             )
         self.momentum = momentum
         self.dampening = dampening

@@ -1,13 +1,13 @@
 """Fusion: chains of elementwise operations, with the reductions that end them, become one node and one kernel.
 
-Three questions, three functions. Which nodes belong together: :func:`group` joins an operation with the producers of its
-operands, if they run over the same space. May they: :func:`_is_convex` refuses where a path would leave the group and come
-back, for then the kernel would have to run both before and after something. What becomes of them: :func:`_build` makes one
-``fused`` node that holds them as a body.
+Three questions, three functions. Which nodes belong together: :func:`group` joins an operation with the producers of
+its operands, if they run over the same space. May they: :func:`_is_convex` refuses where a path would leave the group
+and come back, for then the kernel would have to run both before and after something. What becomes of them:
+:func:`_build` makes one ``fused`` node that holds them as a body.
 
-It pays to end a group in reductions: the reduced values are then never stored. It does not pay to go on after a reduction,
-for that needs a second pass over the space. Groups are walked by positions in a topological order rather than through
-a graph library: a search for a path only ever looks at the few groups between two positions.
+It pays to end a group in reductions: the reduced values are then never stored. It does not pay to go on after a
+reduction, for that needs a second pass over the space. Groups are walked by positions in a topological order rather
+than through a graph library: a search for a path only ever looks at the few groups between two positions.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Fuse:
     Attributes:
         most_nodes: the largest group: compiling a kernel takes longer than its length in proportion.
         most_operands: how many arrays a kernel may read and write.
-        most_span: how far apart, in the order of the nodes, the ends of a group may lie: what it reads must stay in memory
-            until its last operand is there.
+        most_span: how far apart, in the order of the nodes, the ends of a group may lie: what it reads must stay in
+            memory until its last operand is there.
     """
 
     name: str = "fuse"
@@ -75,6 +75,7 @@ class Fuse:
     most_span: int = 512
 
     def __call__(self, graph: Graph) -> Graph:
+        """The graph with its groups as ``fused`` nodes."""
         groups = group(graph, self)
         if all(len(each.members) == 1 for each in groups):
             return graph
@@ -164,7 +165,9 @@ def _joined(source: _Group, target: _Group, of: list[_Group]) -> _Group:
     return larger
 
 
-def _ordered(groups: Sequence[_Group], of: Sequence[_Group], graph: Graph, position: Mapping[Node, int]) -> list[_Group]:
+def _ordered(
+    groups: Sequence[_Group], of: Sequence[_Group], graph: Graph, position: Mapping[Node, int]
+) -> list[_Group]:
     """The groups, each after those that it reads from, otherwise in the order of their last members."""
     waiting: dict[_Group, int] = {}
     users: dict[_Group, list[_Group]] = {each: [] for each in groups}

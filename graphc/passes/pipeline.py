@@ -25,9 +25,11 @@ class Pass(Protocol):
     """A frozen dataclass with a name that makes a graph from a graph: the same object where nothing is to change."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What stages and errors call it."""
 
-    def __call__(self, graph: Graph) -> Graph: ...
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph after the pass."""
 
 
 PIPELINE: tuple[Pass, ...] = (
@@ -41,7 +43,10 @@ PIPELINE: tuple[Pass, ...] = (
     Dce("dce_updates"),
     Fuse(),
 )
-"""What :func:`graphc.compile` runs. ``recognize`` comes before ``autodiff``, so that what it finds has its own gradient."""
+"""What :func:`graphc.compile` runs.
+
+``recognize`` comes before ``autodiff``, so that what it finds has its own gradient.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,7 @@ def run_passes(graph: Graph, passes: Sequence[Pass] = PIPELINE, disable: Collect
             raise PassError(
                 f"the pass {each.name!r} failed: {error.found}",
                 expected=error.expected,
-                remedy=f"report it with the graph as written; disable={each.name!r} may go round it (before it: {before})",
+                remedy=f"report it with the graph as written; disable={each.name!r} may avoid it (passed: {before})",
                 location=error.location,
             ) from error
         stages.append(Stage(each.name, result, result is not graph, seconds))

@@ -130,7 +130,7 @@ def _encode(key: str, kernel: CompiledKernel) -> bytes:
 
 def _decode(key: str, content: bytes) -> CompiledKernel | None:
     body = content[_HEADER_BYTES:]
-    if content[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(body).digest() or body[:_DIGEST_BYTES] != bytes.fromhex(key):
+    if content[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(body).digest() or body[:_DIGEST_BYTES].hex() != key:
         return None
     start = _DIGEST_BYTES + 4
     end = start + int.from_bytes(body[_DIGEST_BYTES:start], "little")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from graphc.runtime.binding import ArgumentSpec, argument_binder
 from graphc.runtime.blas import blas
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.native import program_runner
-from graphc.runtime.plan import Plan, make_plan
+from graphc.runtime.plan import Plan, PlannedBuffer, make_plan
 from graphc.runtime.program import Program
 
 __all__ = ["Executor", "Machine"]
@@ -59,7 +60,10 @@ class Machine:
         self.table = np.array(table, np.int64).reshape(-1, 4)
         self.table[:, 1] = self.words.ctypes.data + self.table[:, 1] * 8
         graph = program.graph
-        self.shapes = [tuple(bind(size, plan.sizes) for size in value.shape) for value in graph.outputs]
+        self._makers = [
+            functools.partial(np.empty, tuple(bind(size, plan.sizes) for size in value.shape), value.dtype.numpy)
+            for value in graph.outputs
+        ]
         specs = [
             ArgumentSpec(value.dtype.numpy, tuple(bind(size, plan.sizes) for size in value.shape), places.get(i, []))
             for values, places in ((graph.inputs, inputs), (graph.outputs, outputs))
@@ -68,20 +72,27 @@ class Machine:
         self.bind = argument_binder(specs, self.words)
         self.run = program_runner(self.table, self._status, uses_blas=any(step.kernel.blas for step in plan.steps))
 
-    def _address(self, item: Any, arena: Array, plan: Plan) -> int:
+    def _address(self, item: PlannedBuffer, arena: Array, plan: Plan) -> int:
         """Where a buffer is; 0 for arguments and results, whose addresses change with every call."""
+        if item.place == "arena":
+            return arena.ctypes.data + item.offset
+        if item.place in ("input", "output"):
+            return 0
+        assert item.buffer.source is not None
+        attrs = item.buffer.source.node.attrs
         match item.place:
-            case "arena":
-                return int(arena.ctypes.data) + item.offset
             case "variable":
-                return int(item.buffer.source.node.attrs.storage.array.ctypes.data)
+                array: Array = attrs.storage.array
             case "constant":
-                return int(item.buffer.source.node.attrs.array.ctypes.data)
-            case "size":
-                cell = np.array(bind(item.buffer.source.node.attrs.size, plan.sizes), np.int64)
-                self._cells.append(cell)
-                return int(cell.ctypes.data)
-        return 0
+                array = attrs.array
+            case _:
+                array = np.array(bind(attrs.size, plan.sizes), np.int64)
+                self._cells.append(array)
+        return array.ctypes.data
+
+    def results(self) -> list[Array]:
+        """New arrays for the results."""
+        return [make() for make in self._makers]
 
     def take_fault(self) -> tuple[int, int]:
         """The value and the position of the fault that the last run found; ready for another run after it."""
@@ -96,7 +107,6 @@ class Executor:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._placeholders = program.graph.inputs
-        self._dtypes = [value.dtype.numpy for value in program.graph.outputs]
         self._lock = threading.Lock()
         self._machines: OrderedDict[tuple[tuple[str, int], ...], Machine] = OrderedDict()
         self._current: Machine | None = None
@@ -113,7 +123,7 @@ class Executor:
         with self._lock:
             machine = self._current
             if machine is not None and not named:
-                results = [np.empty(shape, dtype) for shape, dtype in zip(machine.shapes, self._dtypes, strict=True)]
+                results = machine.results()
                 if not machine.bind((*args, *results)):
                     fault = machine.run()
                     if fault >= 0:
@@ -125,7 +135,7 @@ class Executor:
         """A call whose arguments are to be converted, or for sizes other than the last ones."""
         machine, arrays = self.prepare(args, named)
         self._current = machine
-        results = [np.empty(shape, dtype) for shape, dtype in zip(machine.shapes, self._dtypes, strict=True)]
+        results = machine.results()
         bound = machine.bind((*arrays, *results))
         if bound:
             raise AssertionError(f"argument {bound - 1} was converted and still does not fit")
@@ -138,9 +148,7 @@ class Executor:
         """The machine for the sizes of the arguments, and the arguments as arrays that it can bind."""
         arrays = [
             _converted(value, given, position)
-            for position, (value, given) in enumerate(
-                zip(self._placeholders, self._matched(args, named), strict=True)
-            )
+            for position, (value, given) in enumerate(zip(self._placeholders, self._matched(args, named), strict=True))
         ]
         sizes = bind_sizes(zip(self._placeholders, (array.shape for array in arrays), strict=True))
         return self.machine(sizes), arrays
@@ -173,7 +181,7 @@ class Executor:
         """The machine with the arguments bound, for those who run its steps one by one, and its results."""
         with self._lock:
             machine, arrays = self.prepare(args, named)
-            results = [np.empty(shape, dtype) for shape, dtype in zip(machine.shapes, self._dtypes, strict=True)]
+            results = machine.results()
             machine.bind((*arrays, *results))
             yield machine, results
 
@@ -191,11 +199,11 @@ class Executor:
     def _matched(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
         """Arguments in the order of the placeholders."""
         names = [value.name for value in self._placeholders]
-        for name in named:
-            if name not in names:
-                close = difflib.get_close_matches(name, [known for known in names if known], 1, 0.0)
+        for wrong in named:
+            if wrong not in names:
+                close = difflib.get_close_matches(wrong, [name for name in names if name], 1, 0.0)
                 raise FeedError(
-                    f"there is no placeholder {name!r}",
+                    f"there is no placeholder {wrong!r}",
                     expected="one of " + ", ".join(map(repr, names)),
                     remedy=f"did you mean {close[0]!r}?" if close else "pass arguments by position",
                 )
@@ -207,10 +215,10 @@ class Executor:
         given: list[Any] = []
         for position, (value, name) in enumerate(zip(self._placeholders, names, strict=True)):
             if position < len(args):
-                if name in named:
+                if name is not None and name in named:
                     raise FeedError(f"{name!r} is given twice: by position and by name", location=value.node.location)
                 given.append(args[position])
-            elif name in named:
+            elif name is not None and name in named:
                 given.append(named[name])
             else:
                 raise FeedError(

@@ -95,7 +95,7 @@ def _numba_signature(signature: str) -> Any:
 
 @functools.cache
 def _mathematics_library() -> ctypes.CDLL:
-    return ctypes.CDLL(ctypes.util.find_library("m") or "libm.so.6")
+    return ctypes.CDLL(ctypes.util.find_library("m"))
 
 
 def _is_library_symbol(name: str) -> bool:

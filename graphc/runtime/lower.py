@@ -1,8 +1,8 @@
 """From nodes to steps: where each value lies, and which kernels compute it.
 
 Rearrangements of items (reshape, transpose, broadcast, slice) cost nothing: their results are views of the operand's
-memory, which kernels read through strides. Concatenation and padding write pieces of one buffer. Kernels that need dense
-operands get a copy where a view is not.
+memory, which kernels read through strides. Concatenation and padding write pieces of one buffer. Kernels that need
+dense operands get a copy where a view is not.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Lowered:
         for variable, value in self.graph.updates:
             source, target = self._views[value], self._views[variable]
             self._node = value.node
-            if source.buffer in written and source.buffer is not target.buffer:
-                source = self._copy(source, whole(self._new(value.dtype, value.size), value.shape))
-            elif source.buffer is target.buffer and not source.is_whole:
+            if (source.buffer in written and source.buffer is not target.buffer) or (
+                source.buffer is target.buffer and not source.is_whole
+            ):
                 source = self._copy(source, whole(self._new(value.dtype, value.size), value.shape))
             pending.append((source, target))
         for source, target in pending:

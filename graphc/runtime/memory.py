@@ -44,6 +44,7 @@ class Sharing:
     roots: Mapping[Buffer, Buffer]
 
     def root(self, buffer: Buffer) -> Buffer:
+        """The buffer in whose memory this one lives."""
         return self.roots.get(buffer, buffer)
 
 

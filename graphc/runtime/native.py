@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -18,23 +17,22 @@ from numpy.typing import NDArray
 
 from graphc.runtime import blas, pyfunction, threads
 from graphc.runtime.loader import KernelRequest, load
-
-_setup = threading.Lock()
+from graphc.runtime.team import SHARE_SOURCE, team
 
 STEP_WORDS = 4
 STATUS_WORDS = 3
 
 # Words of the table that all runs of the process share. The first is the address of the number of threads.
-_THREADS, _GOMP_PARALLEL, _THREAD_NUMBER, _TEAM_SIZE, _WORK, _TEAM_USED = range(6)
-_BLAS_GET, _BLAS_SET, _LOCK, _DEPTH, _SAVED, _RUNTIME_WORDS = range(6, 12)
+_THREADS, _TEAM, _SHARE, _BLAS_GET, _BLAS_SET, _LOCK, _DEPTH, _SAVED, _RUNTIME_WORDS = range(9)
+_runtime = np.zeros(_RUNTIME_WORDS, np.int64)
 
 _RUN_SOURCE = f"""
 def run(program, steps, status, runtime):
-    team = word(word(runtime, {_THREADS}), 0)
-    parallel = word(runtime, {_GOMP_PARALLEL})
+    threads = word(word(runtime, {_THREADS}), 0)
+    team = word(runtime, {_TEAM})
+    share = word(runtime, {_SHARE})
     get_threads = word(runtime, {_BLAS_GET})
     set_threads = word(runtime, {_BLAS_SET})
-    job = stack_words()
     if set_threads != 0:
         # The first of the runs under way takes BLAS's threads away, the last one gives them back.
         while not exchange(runtime + {8 * _LOCK}, 0, 1):
@@ -53,17 +51,11 @@ def run(program, steps, status, runtime):
         chunk = word(entry, 3)
         if chunk >= extent:
             call_kernel(kernel, table, 0, extent)
-        elif team == 1 or parallel == 0:
+        elif threads == 1:
             for task in range((extent + chunk - 1) // chunk):
                 call_kernel(kernel, table, task * chunk, min(extent, (task + 1) * chunk))
         else:
-            set_word(job, 0, kernel)
-            set_word(job, 1, table)
-            set_word(job, 2, extent)
-            set_word(job, 3, chunk)
-            set_word(job, 4, runtime)
-            set_word(runtime, {_TEAM_USED}, 1)
-            fork_join(parallel, word(runtime, {_WORK}), job, team)
+            call_share(share, team, kernel, table, extent, chunk)
         if word(status, 0) != 0:
             fault = step
             break
@@ -75,22 +67,6 @@ def run(program, steps, status, runtime):
             call_with_int(set_threads, word(runtime, {_SAVED}))
         exchange(runtime + {8 * _LOCK}, 1, 0)
     return fault
-"""
-
-# Each thread takes neighbouring tasks, and the same ones in every step: what it wrote is still in its cache. The team
-# may be smaller than what was asked for.
-_WORK_SOURCE = f"""
-def work(job):
-    kernel = word(job, 0)
-    table = word(job, 1)
-    extent = word(job, 2)
-    chunk = word(job, 3)
-    runtime = word(job, 4)
-    thread = call_int(word(runtime, {_THREAD_NUMBER}))
-    team = call_int(word(runtime, {_TEAM_SIZE}))
-    tasks = (extent + chunk - 1) // chunk
-    for task in range(tasks * thread // team, tasks * (thread + 1) // team):
-        call_kernel(kernel, table, task * chunk, min(extent, (task + 1) * chunk))
 """
 
 # Words of a runner's table: the arguments of run, its address, and CPython's functions for the GIL and for ints.
@@ -122,18 +98,17 @@ def program_runner(program: NDArray[np.int64], status: NDArray[np.int64], uses_b
     for array in (program, status):
         if array.dtype != np.int64 or not array.flags.c_contiguous:
             raise ValueError(f"a {array.dtype} array of strides {array.strides}; expected contiguous int64")
+    run, call = _loaded()
+    team().resize(threads.get_num_threads() - 1)
     if uses_blas:
-        _control_blas()
-    run, words = _run_address(), _runtime_words()
-    arguments = program.ctypes.data, len(program), status.ctypes.data, words.ctypes.data
+        library = blas.blas()
+        _runtime[[_BLAS_GET, _BLAS_SET]] = library.get_num_threads, library.set_num_threads
+    arguments = program.ctypes.data, len(program), status.ctypes.data, _runtime.ctypes.data
     if not pyfunction.supported():
         function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)(run)
         return functools.partial(_run_through_ctypes, function, arguments, (program, status))
-    api = pyfunction.api_address
-    table = np.array(
-        [*arguments, run, api("PyEval_SaveThread"), api("PyEval_RestoreThread"), api("PyLong_FromLongLong")], np.int64
-    )
-    [call] = load([KernelRequest(_CALL_SOURCE, "call_from_python", pyfunction.SIGNATURE)])
+    api = map(pyfunction.api_address, ("PyEval_SaveThread", "PyEval_RestoreThread", "PyLong_FromLongLong"))
+    table = np.array([*arguments, run, *api], np.int64)
     return pyfunction.without_arguments("run_program", call, table, keep=(program, status))
 
 
@@ -142,38 +117,25 @@ def _run_through_ctypes(function: Callable[..., int], arguments: tuple[int, ...]
 
 
 @functools.cache
-def _run_address() -> int:
-    [run] = load([KernelRequest(_RUN_SOURCE, "run", "int64(int64, int64, int64, int64)")])
-    return run
-
-
-def _runtime_words() -> NDArray[np.int64]:
-    with _setup:
-        return _make_runtime_words()
-
-
-@functools.cache
-def _make_runtime_words() -> NDArray[np.int64]:
-    words = np.zeros(_RUNTIME_WORDS, np.int64)
-    words[_THREADS] = ctypes.addressof(threads.team_size())
-    team = threads.team_library()
-    if team is not None:
-        words[_GOMP_PARALLEL] = team.gomp_parallel
-        words[_THREAD_NUMBER], words[_TEAM_SIZE] = team.omp_get_thread_num, team.omp_get_num_threads
-        [words[_WORK]] = load([KernelRequest(_WORK_SOURCE, "work", "void(int64)")])
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
-    return words
-
-
-def _control_blas() -> None:
-    library, words = blas.blas(), _runtime_words()
-    words[_BLAS_GET], words[_BLAS_SET] = library.get_num_threads, library.set_num_threads
+def _loaded() -> tuple[int, int]:
+    """Addresses of ``run`` and ``call_from_python``; the shared table is ready for them."""
+    run, share, call = load(
+        [
+            KernelRequest(_RUN_SOURCE, "run", "int64(int64, int64, int64, int64)"),
+            KernelRequest(SHARE_SOURCE, "share", "int64(int64, int64, int64, int64, int64)"),
+            KernelRequest(_CALL_SOURCE, "call_from_python", pyfunction.SIGNATURE),
+        ]
+    )
+    _runtime[[_THREADS, _TEAM, _SHARE]] = ctypes.addressof(threads.team_size()), team().words.ctypes.data, share
+    return run, call
 
 
 def _after_fork() -> None:
-    """In a forked child: the team's threads are gone, and runs of other threads never end."""
-    words = _make_runtime_words()
-    if words[_TEAM_USED]:
-        words[_GOMP_PARALLEL] = 0  # the OpenMP runtime would wait for its lost threads for ever
-    words[_LOCK] = words[_DEPTH] = 0
+    """In a forked child: runs of the parent's other threads never end."""
+    if _runtime[_DEPTH]:
+        ctypes.CFUNCTYPE(None, ctypes.c_int)(int(_runtime[_BLAS_SET]))(int(_runtime[_SAVED]))
+    _runtime[[_LOCK, _DEPTH]] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -13,7 +13,7 @@ from graphc.runtime.views import Buffer, Place
 
 __all__ = ["Plan", "PlannedBuffer", "PlannedStep", "make_plan"]
 
-_PARALLEL_WORK = 1 << 16
+_PARALLEL_WORK = 1 << 18
 """Scalar operations that make a task: less is not worth starting a thread for."""
 
 _MAX_TASKS = 16
@@ -81,10 +81,8 @@ class Plan:
 
     def __str__(self) -> str:
         bound = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
-        lines = [
-            f"plan{f' for {bound}' if bound else ''}: {len(self.steps)} steps, arena {self.arena_bytes:,} bytes"
-            f" (least possible {self.least_bytes:,})"
-        ]
+        arena = f"arena {self.arena_bytes:,} bytes (least possible {self.least_bytes:,})"
+        lines = [f"plan{f' for {bound}' if bound else ''}: {len(self.steps)} steps, {arena}"]
         for number, step in enumerate(self.steps):
             memory = ", ".join(f"b{i}" for i in step.buffers)
             tasks = -(-step.extent // step.chunk) if step.chunk else 1

@@ -5,13 +5,12 @@ Addresses are int64 values; words are int64 values in memory.
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 from llvmlite import ir
 
 from graphc.runtime.emit import BYTES, INT, WORD, call_address, cgutils, instruction, types
-
-STACK_WORDS = 8
 
 _word = types.int64
 _void = ir.VoidType()
@@ -37,12 +36,6 @@ def set_word(builder: Any, address: Any, index: Any, value: Any) -> None:
 def int_at(builder: Any, address: Any) -> Any:
     """The C int at `address`."""
     return builder.sext(builder.load(builder.inttoptr(address, INT.as_pointer())), WORD)
-
-
-@instruction(_word)
-def stack_words(builder: Any) -> Any:
-    """Address of 8 words in the frame of the calling function."""
-    return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(WORD, STACK_WORDS)), WORD)
 
 
 @instruction(types.boolean, _word, _word, _word)
@@ -94,18 +87,36 @@ def call_pointer_of_word(builder: Any, address: Any, value: Any) -> Any:
     return builder.ptrtoint(call_address(builder, address, BYTES, [WORD], (value,)), WORD)
 
 
-@instruction(types.void, _word, _word, _word, _word)
-def fork_join(builder: Any, gomp_parallel: Any, function: Any, data: Any, threads: Any) -> None:
-    """Run ``void function(void *data)`` on a team of `threads` and wait: ``GOMP_parallel`` of the OpenMP runtime."""
-    flags = ir.Constant(INT, 0)
-    call_address(builder, gomp_parallel, _void, [BYTES, BYTES, INT, INT], (function, data, threads, flags))
+@instruction(_word, _word)
+def acquire(builder: Any, address: Any) -> Any:
+    """The word at `address`, which other threads write: read anew, before anything that follows."""
+    return builder.load_atomic(builder.inttoptr(address, WORD.as_pointer()), "acquire", 8)
+
+
+@instruction(_word, _word, _word)
+def fetch_add(builder: Any, address: Any, value: Any) -> Any:
+    """Atomically add `value` to the word at `address`; what it was before."""
+    return builder.atomic_rmw("add", builder.inttoptr(address, WORD.as_pointer()), value, "seq_cst")
+
+
+@instruction(types.void)
+def relax(builder: Any) -> None:
+    """Tell the processor that the thread is waiting, where there is a way to."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        kind = ir.FunctionType(_void, [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+
+
+@instruction(types.void, _word, _word, _word, _word, _word, _word)
+def call_share(builder: Any, address: Any, team: Any, kernel: Any, table: Any, extent: Any, chunk: Any) -> None:
+    """Call the team's ``share`` at `address`."""
+    call_address(builder, address, WORD, [WORD] * 5, (team, kernel, table, extent, chunk))
 
 
 PRIMITIVES: dict[str, Any] = {
     "word": word,
     "set_word": set_word,
     "int_at": int_at,
-    "stack_words": stack_words,
     "exchange": exchange,
     "call_kernel": call_kernel,
     "call_run": call_run,
@@ -114,5 +125,8 @@ PRIMITIVES: dict[str, Any] = {
     "call_pointer": call_pointer,
     "call_with_pointer": call_with_pointer,
     "call_pointer_of_word": call_pointer_of_word,
-    "fork_join": fork_join,
+    "acquire": acquire,
+    "fetch_add": fetch_add,
+    "relax": relax,
+    "call_share": call_share,
 }

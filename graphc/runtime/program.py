@@ -43,7 +43,8 @@ class BoundStep:
     Attributes:
         step: where it comes from.
         kernel: its source and sizes.
-        buffers: reads, writes, then scratch, in the order of the kernel's words, each the root of what shares its memory.
+        buffers: reads, writes, then scratch, in the order of the kernel's words; each the root of what shares its
+            memory.
     """
 
     step: Step

@@ -40,7 +40,7 @@ def evaluate_graph(graph: Graph, feeds: Mapping[Value, Any]) -> list[Array]:
             )
     for value, given in feeds.items():
         arrays[value] = np.asarray(given, value.dtype.numpy)
-    sizes = bind_sizes([(value, arrays[value].shape) for value in needed])
+    sizes = bind_sizes([(value, array.shape) for value, array in arrays.items() if value.node.op.name == "placeholder"])
     with collect_constraints() as constraints:
         for node in graph.nodes:
             infer_types(node.op, [value.type for value in node.inputs], node.attrs)

@@ -1,5 +1,8 @@
-"""The order of the steps: one that keeps the memory in use low, writes variables in place where it can, and finds every
-fault in the data before any variable changes."""
+"""The order of the steps.
+
+It keeps the memory in use low, writes variables in place where it can, and finds every fault in the data before any
+variable changes.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ class _Dependencies:
     steps: list[Step]
     before: list[set[int]] = field(default_factory=list)
     after: list[set[int]] = field(default_factory=list)
+    dropped: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.before = [set() for _ in self.steps]
@@ -54,12 +58,18 @@ class _Dependencies:
             self.before[second].add(first)
             self.after[first].add(second)
 
-    def forget(self, number: int) -> None:
+    @property
+    def kept(self) -> list[int]:
+        """The steps that are still to run."""
+        return [number for number in range(len(self.steps)) if number not in self.dropped]
+
+    def drop(self, number: int) -> None:
         for other in self.before[number]:
             self.after[other].discard(number)
         for other in self.after[number]:
             self.before[other].discard(number)
         self.before[number], self.after[number] = set(), set()
+        self.dropped.add(number)
 
     def following(self, number: int) -> set[int]:
         """All steps that come after one, directly or not."""
@@ -78,8 +88,7 @@ def schedule(lowered: Lowered) -> Schedule:
     graph = _Dependencies(list(lowered.steps))
     shared = _write_in_place(graph, lowered.commits)
     _faults_first(graph)
-    kept = [number for number, step in enumerate(graph.steps) if step is not None]
-    orders = [_stable_order(graph, kept), _greedy_order(graph, kept)]
+    orders = [_stable_order(graph, graph.kept), _greedy_order(graph, graph.kept)]
     steps = [[graph.steps[number] for number in order] for order in orders]
     best = min(steps, key=lambda order: max(live_bytes(order), default=0))
     return Schedule(tuple(best), {graph.steps[number]: pairs for number, pairs in shared.items()})
@@ -97,7 +106,6 @@ def _write_in_place(graph: _Dependencies, commits: Sequence[Step]) -> dict[int, 
             users.setdefault(buffer, set()).add(number)
             writers.setdefault(buffer, []).append(number)
     shared: dict[int, dict[int, int]] = {}
-    dropped = []
     for commit in commits:
         copy = numbers[commit]
         (value,), (variable,) = commit.reads, commit.writes
@@ -112,8 +120,7 @@ def _write_in_place(graph: _Dependencies, commits: Sequence[Step]) -> dict[int, 
         others = users.get(variable, set()) - {writer, copy}
         if others and not others.isdisjoint(graph.following(writer)):
             continue
-        graph.forget(copy)
-        dropped.append(copy)
+        graph.drop(copy)
         for other in others:
             graph.require(other, writer)
         if reading:
@@ -121,19 +128,16 @@ def _write_in_place(graph: _Dependencies, commits: Sequence[Step]) -> dict[int, 
         for user in users[value] - {copy}:
             graph.steps[user] = with_buffers(graph.steps[user], {value: variable})
         users[variable] = (users[value] | users.get(variable, set())) - {copy}
-    for copy in dropped:
-        graph.steps[copy] = None  # type: ignore[call-overload]
     return shared
 
 
 def _faults_first(graph: _Dependencies) -> None:
     """Put steps that may find a fault before those that write variables, so that a fault leaves all state as it was."""
-    live = [(number, step) for number, step in enumerate(graph.steps) if step is not None]
-    faulting = [number for number, step in live if step.faults]
+    faulting = [number for number in graph.kept if graph.steps[number].faults]
     if not faulting:
         return
-    for number, step in live:
-        if any(buffer.place == "variable" for buffer in step.writes):
+    for number in graph.kept:
+        if any(buffer.place == "variable" for buffer in graph.steps[number].writes):
             later = graph.following(number)
             for fault in faulting:
                 if fault not in later:

@@ -1,13 +1,10 @@
-"""The team of threads: how many, and the OpenMP runtime that forks and joins them."""
+"""How many threads compiled functions use."""
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
-import functools
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["get_num_threads", "set_num_threads"]
@@ -15,20 +12,14 @@ __all__ = ["get_num_threads", "set_num_threads"]
 _team_size = ctypes.c_int64(0)  # 0 until it is asked for; the native loop reads it in every run
 
 
-@dataclass(frozen=True, slots=True)
-class TeamLibrary:
-    """Addresses of the OpenMP runtime's ``GOMP_parallel``, ``omp_get_thread_num`` and ``omp_get_num_threads``."""
-
-    gomp_parallel: int
-    omp_get_thread_num: int
-    omp_get_num_threads: int
-
-
 def set_num_threads(count: int) -> None:
     """Let compiled functions use `count` threads, at least 1. Results do not depend on it; speed does."""
     if type(count) is not int or count < 1:
         raise ValueError(f"the number of threads is {count!r}; expected an int of at least 1")
     _team_size.value = count
+    from graphc.runtime.team import team
+
+    team().resize(count - 1)
 
 
 def get_num_threads() -> int:
@@ -45,21 +36,6 @@ def team_size() -> ctypes.c_int64:
     if _team_size.value == 0:
         _team_size.value = _default_num_threads()
     return _team_size
-
-
-@functools.cache
-def team_library() -> TeamLibrary | None:
-    """An OpenMP runtime with GNU's interface (libgomp, LLVM's or Intel's), or None: then one thread does all."""
-    for name in ("libgomp.so.1", ctypes.util.find_library("gomp"), "libiomp5.so", "libomp.so", "libomp.dylib"):
-        if name is None:
-            continue
-        try:
-            library = ctypes.CDLL(name)
-            functions = library.GOMP_parallel, library.omp_get_thread_num, library.omp_get_num_threads
-        except (OSError, AttributeError):
-            continue
-        return TeamLibrary(*(ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions))
-    return None
 
 
 def _default_num_threads() -> int:

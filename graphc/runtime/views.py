@@ -10,7 +10,16 @@ from graphc.ir.dims import Size, exact_quotient, product
 from graphc.ir.graph import Value
 from graphc.ir.types import DType, Shape
 
-__all__ = ["Buffer", "View", "broadcast_view", "contiguous_strides", "reshape_view", "slice_view", "transpose_view", "whole"]
+__all__ = [
+    "Buffer",
+    "View",
+    "broadcast_view",
+    "contiguous_strides",
+    "reshape_view",
+    "slice_view",
+    "transpose_view",
+    "whole",
+]
 
 Place: TypeAlias = Literal["input", "variable", "constant", "size", "output", "arena"]
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from graphc.errors import GraphError, ShapeError
 from graphc.ir.op import Array
-from graphc.ir.source import user_location
 
 __all__ = ["Batch", "Batches", "Data"]
 
@@ -47,10 +46,9 @@ class Batches:
                 f"arrays of shapes {', '.join(map(str, shapes)) or '(none)'} were given as data",
                 expected="at least one array, and one length of their first axes",
                 remedy="put examples along the first axis; pass batches made elsewhere as a list or a generator",
-                location=user_location(),
             )
         if batch_size < 1:
-            raise ShapeError(f"batch_size={batch_size}", expected="at least 1", location=user_location())
+            raise ShapeError(f"batch_size={batch_size}", expected="at least 1")
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
@@ -59,7 +57,6 @@ class Batches:
                 f"{len(self.arrays[0])} examples make no batch of {batch_size}",
                 expected="enough examples for one batch",
                 remedy="add data, or use a smaller batch_size" + (", or drop_last=False" if drop_last else ""),
-                location=user_location(),
             )
         self._rng = np.random.default_rng(seed)
 
@@ -105,14 +102,12 @@ def as_batches(data: Data, epochs: int, batch_size: int, shuffle: bool, seed: in
         raise GraphError(
             f"the data is a {type(data).__name__}",
             expected="an array, a tuple of arrays, or an iterable of batches",
-            location=user_location(),
         )
     if epochs > 1 and isinstance(data, Iterator):
         raise GraphError(
             f"the data is an iterator ({type(data).__name__}), which ends with its first epoch; there are {epochs}",
             expected="what can be iterated again: arrays, a list, an object with __iter__",
             remedy="wrap the generator in a class whose __iter__ starts it, or train for one epoch",
-            location=user_location(),
         )
     return data
 

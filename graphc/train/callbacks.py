@@ -9,7 +9,6 @@ from typing import Any, Literal
 from graphc.errors import GraphError
 from graphc.ir.op import Array
 from graphc.ir.ops import Variable
-from graphc.ir.source import user_location
 from graphc.train.history import History
 
 __all__ = ["Callback", "EarlyStopping", "LambdaCallback"]
@@ -79,7 +78,7 @@ class EarlyStopping(Callback):
         restore: Iterable[Variable] = (),
     ) -> None:
         if mode not in ("min", "max"):
-            raise GraphError(f"mode={mode!r}", expected="'min' or 'max'", location=user_location())
+            raise GraphError(f"mode={mode!r}", expected="'min' or 'max'")
         self.monitor = monitor
         self.patience = patience
         self.min_delta = min_delta
@@ -107,7 +106,6 @@ class EarlyStopping(Callback):
                 f"EarlyStopping watches {self.monitor!r}, which is not among the metrics {', '.join(metrics)}",
                 expected="the name of a metric",
                 remedy="pass monitor=, or give fit a validation",
-                location=user_location(),
             )
         value = metrics[self.monitor]
         gain = self.best - value if self.mode == "min" else value - self.best

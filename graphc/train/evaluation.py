@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from graphc.errors import GraphError
-from graphc.ir.source import user_location
 from graphc.train.batches import Data, as_batch, as_batches, examples_in
 from graphc.train.metrics import Means
 
@@ -65,6 +64,5 @@ def checked_means(means: Means) -> dict[str, float]:
             "the data gave no batch",
             expected="at least one batch, of at least one example",
             remedy="pass arrays, or an iterable that can be iterated again",
-            location=user_location(),
         )
     return means.as_dict()

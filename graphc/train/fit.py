@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphc.errors import GraphError
-from graphc.ir.source import user_location
 from graphc.train.batches import Batches, Data, as_batch, as_batches, examples_in
 from graphc.train.callbacks import Callback
 from graphc.train.evaluation import batches_in_order, checked_means, mean_results
@@ -67,7 +66,7 @@ def fit(
         FeedError: arrays of a batch do not fit the arguments of ``step``.
     """
     if epochs < 0:
-        raise GraphError(f"epochs={epochs}", expected="at least 0", location=user_location())
+        raise GraphError(f"epochs={epochs}", expected="at least 0")
     return _Run(
         step=step,
         batches=as_batches(data, epochs, batch_size, shuffle, seed, drop_last),

@@ -11,7 +11,6 @@ from graphc.errors import GraphError, ShapeError
 from graphc.ir import ops
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
-from graphc.ir.source import user_location
 
 __all__ = ["Means", "accuracy", "binary_accuracy"]
 
@@ -34,7 +33,6 @@ def accuracy(logits: Operand, labels: Operand) -> Value:
             f"logits of type {scores.type} and labels of type {truth.type}",
             expected="labels with the axes of the logits, without the last one or with all",
             remedy="use accuracy for (..., classes) logits, and binary_accuracy for one logit an example",
-            location=user_location(),
         )
     return ops.mean(ops.cast(ops.equal(ops.argmax(scores, -1), truth), "float32"))
 
@@ -98,7 +96,6 @@ def _names(result: Any, values: Sequence[Any], names: tuple[str, ...] | None) ->
             f"a call returned {', '.join(f'shape {shape}' for shape in shapes) or 'nothing'}",
             expected="scalars of shape (): the loss, and metrics after it",
             remedy="reduce them with .mean() in the graph",
-            location=user_location(),
         )
     if isinstance(result, Mapping):
         return tuple(map(str, result))
@@ -109,6 +106,5 @@ def _names(result: Any, values: Sequence[Any], names: tuple[str, ...] | None) ->
             f"a call returned {len(values)} scalars for the names {', '.join(names)}",
             expected=f"{len(names)} scalars",
             remedy="give one name for each, or let the function return a dict from names to scalars",
-            location=user_location(),
         )
     return names

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphc.ir.bodies import bodies
 from graphc.ir.graph import Graph, Node, Value
-from graphc.ir.printer import SizeNames, array_text, attributes
+from graphc.ir.printer import SizeNames, array_text, attributes, value_names
 from graphc.viz.legend import legend
 from graphc.viz.regions import regions
+from graphc.viz.scopes import drawn_scope
 from graphc.viz.style import (
     BODY,
     COPY,
@@ -48,10 +50,6 @@ class _Literal:
     """A 0-d constant: written into the nodes that read it, not drawn."""
 
     text: str
-
-
-Sources: TypeAlias = dict[Value, "str | _Literal"]
-"""Where each value of one graph comes from: the id of the drawn node, or a literal."""
 
 
 def to_dot(graph: Graph, *, title: str | None = None, collapse_fused: bool = False, show_legend: bool = True) -> str:
@@ -98,6 +96,27 @@ class _Drawn:
     tooltip: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One graph on its way into the picture.
+
+    Attributes:
+        graph: the graph.
+        prefix: what the ids of its nodes start with; their place in the graph follows.
+        names: what the text form calls its values.
+        place: the boxes that a node of the graph stands in.
+        updates: values that are next values of variables.
+        sources: where each value comes from: the id of the drawn node, or a literal.
+    """
+
+    graph: Graph
+    prefix: str
+    names: Mapping[Value, str]
+    place: Callable[[Node], Path]
+    updates: Set[Value] = frozenset()
+    sources: dict[Value, str | _Literal] = field(default_factory=dict)
+
+
 class _Drawing:
     """Adds what it draws to ``dot``."""
 
@@ -119,19 +138,20 @@ class _Drawing:
 
         def place(node: Node) -> Path:
             path: Path = (region[node],)
-            for part in node.scope.split("/") if node.scope else ():
+            scope = drawn_scope(graph, node, region)
+            for part in scope.split("/") if scope else ():
                 path = (*path, part)
                 self._box(path, part, SCOPE)
             return path
 
-        sources: Sources = {}
-        self._draw(graph, sources, "n", place, {value for _, value in graph.updates})
-        self._draw_outputs(graph, sources, "out", ())
+        part = _Part(graph, "n", value_names(graph), place, {value for _, value in graph.updates})
+        self._draw(part)
+        self._draw_outputs(part, "out", ())
         for variable, value in graph.updates:
-            source, target = sources[value], sources[variable]
+            source, target = part.sources[value], part.sources[variable]
             if isinstance(source, str) and isinstance(target, str):
                 copy = _copy_name(target, self.nodes[source].path)
-                tooltip = f"next value of {variable.name or 'the variable'}"
+                tooltip = f"next value of {part.names[variable]}"
                 self._edge(copy if copy in self.nodes else target, source, tooltip=tooltip, **UPDATE_EDGE)
 
     def _box(self, path: Path, label: str, style: Mapping[str, str]) -> Any:
@@ -145,72 +165,93 @@ class _Drawing:
             self.boxes[path] = box
         return self.boxes[path]
 
-    def _draw(
-        self, graph: Graph, sources: Sources, prefix: str, place: Callable[[Node], Path], updates: set[Value]
-    ) -> None:
-        """Draw the nodes whose outputs are not in ``sources`` yet, and add them there."""
-        results = set(graph.results)
-        for number, node in enumerate(graph.nodes):
-            name = f"{prefix}{number}"
-            if node.outputs[0] in sources:
+    def _draw(self, part: _Part) -> None:
+        """Draw the nodes of a graph whose sources are not known yet."""
+        results = set(part.graph.results)
+        for number, node in enumerate(part.graph.nodes):
+            id = f"{part.prefix}{number}"
+            if node.outputs[0] in part.sources:
                 continue
             if node.op.name == "constant" and node.output.ndim == 0 and node.output not in results:
-                sources[node.output] = _Literal(array_text(node.attrs.array))
+                part.sources[node.output] = _Literal(array_text(node.attrs.array))
                 continue
-            path = place(node)
+            path = part.place(node)
             if node.op.name == "fused" and not self.collapse_fused:
-                self._draw_group(node, sources, name, path, updates)
+                self._draw_group(part, node, id, path)
                 continue
-            self._draw_node(node, sources, name, path, kind_of(node, not updates.isdisjoint(node.outputs)))
-            sources.update(dict.fromkeys(node.outputs, name))
+            self._draw_node(part, node, id, path)
+            part.sources.update(dict.fromkeys(node.outputs, id))
             if node.op.name != "fused":
-                for position, (label, body) in enumerate(bodies(node)):
-                    self._draw_body(body, f"{name}_{position}", f"{node.op.name}: {label}", path, name)
+                numbers = itertools.count()
+                for position, (name, body) in enumerate(bodies(node)):
+                    names = value_names(body, part.names[node.outputs[0]], numbers)
+                    self._draw_body(body, names, f"{id}_{position}", f"{node.op.name}: {name}", path, id)
 
-    def _draw_group(self, node: Node, sources: Sources, name: str, path: Path, updates: set[Value]) -> None:
+    def _draw_group(self, outer: _Part, node: Node, id: str, path: Path) -> None:
         """A fused group: its members, between the nodes that they read and those that read them."""
         ((_, body),) = bodies(node)
-        inside = (*path, f"/{name}")
+        inside = (*path, f"/{id}")
         self._box(inside, "fused", GROUP)
-        members: Sources = {}
-        for inner, outer in zip(body.inputs, node.inputs, strict=True):
-            source = sources[outer]
-            members[inner] = self._nearest(source, path) if isinstance(source, str) else source
-        updated = {inner for inner, outer in zip(body.outputs, node.outputs, strict=True) if outer in updates}
-        self._draw(body, members, f"{name}_", lambda _: inside, updated)
-        sources.update((outer, members[inner]) for inner, outer in zip(body.outputs, node.outputs, strict=True))
+        updates = {inner for inner, value in zip(body.outputs, node.outputs, strict=True) if value in outer.updates}
+        part = _Part(body, f"{id}_", value_names(body, outer.names[node.outputs[0]]), lambda _: inside, updates)
+        for inner, value in zip(body.inputs, node.inputs, strict=True):
+            source = outer.sources[value]
+            part.sources[inner] = self._nearest(source, path) if isinstance(source, str) else source
+        self._draw(part)
+        for inner, value in zip(body.outputs, node.outputs, strict=True):
+            outer.sources[value] = part.sources[inner]
 
-    def _draw_body(self, body: Graph, name: str, label: str, path: Path, owner: str) -> None:
+    def _draw_body(self, body: Graph, names: Mapping[Value, str], id: str, label: str, path: Path, owner: str) -> None:
         """A graph that a node runs on its own, beside the node."""
-        inside = (*path, f"/{name}")
+        inside = (*path, f"/{id}")
         box = self._box(inside, label, BODY)
-        sources: Sources = {}
-        self._draw(body, sources, f"{name}_", lambda _: inside, set())
-        self._draw_outputs(body, sources, f"{name}_out", inside)
-        first = next((source for source in sources.values() if isinstance(source, str)), None)
+        part = _Part(body, f"{id}_", names, lambda _: inside)
+        self._draw(part)
+        self._draw_outputs(part, f"{id}_out", inside)
+        first = next((source for source in part.sources.values() if isinstance(source, str)), None)
         if first is not None:
             self._edge(owner, first, tooltip=label, lhead=box.get_name(), **LINK)
 
-    def _draw_outputs(self, graph: Graph, sources: Sources, prefix: str, path: Path) -> None:
-        for position, value in enumerate(graph.outputs):
-            name = f"{prefix}{position}"
-            label = "output" if len(graph.outputs) == 1 else f"output {position}"
-            self._add(name, _Drawn(path, KINDS["output"], label, "", label))
-            source = sources[value]
+    def _draw_outputs(self, part: _Part, prefix: str, path: Path) -> None:
+        outputs = part.graph.outputs
+        for position, value in enumerate(outputs):
+            id = f"{prefix}{position}"
+            label = "output" if len(outputs) == 1 else f"output {position}"
+            self._add(id, _Drawn(path, KINDS["output"], label, "", f"{label}: {part.names[value]}"))
+            source = part.sources[value]
             if isinstance(source, str):
-                self._edge(source, name, label=self.sizes.type(value.type), tooltip=label)
+                self._edge(source, id, label=self.sizes.type(value.type), tooltip=part.names[value])
 
-    def _draw_node(self, node: Node, sources: Sources, name: str, path: Path, kind: Kind) -> None:
-        operands = [sources[value] for value in node.inputs]
-        heading, details = _label(node, [op.text if isinstance(op, _Literal) else None for op in operands], self.sizes)
-        self._add(name, _Drawn(path, kind, heading, details, _tooltip(node)))
-        positions: dict[tuple[str, str], list[str]] = {}
+    def _draw_node(self, part: _Part, node: Node, id: str, path: Path) -> None:
+        operands = [part.sources[value] for value in node.inputs]
+        kind = kind_of(node, not part.updates.isdisjoint(node.outputs))
+        self._add(id, _Drawn(path, kind, *self._label(part, node, operands), _tooltip(part, node)))
+        positions: dict[tuple[str, Value], list[str]] = {}
         for position, (operand, value) in enumerate(zip(operands, node.inputs, strict=True), 1):
             if isinstance(operand, str):
-                positions.setdefault((operand, self.sizes.type(value.type)), []).append(str(position))
-        for (source, type), places in positions.items():
-            tooltip = f"{type}, operand {' and '.join(places)} of {node.op.name}"
-            self._edge(self._nearest(source, path), name, label=type, tooltip=tooltip)
+                positions.setdefault((operand, value), []).append(str(position))
+        for (source, value), places in positions.items():
+            tooltip = f"{part.names[value]}, operand {' and '.join(places)} of {node.op.name}"
+            self._edge(self._nearest(source, path), id, label=self.sizes.type(value.type), tooltip=tooltip)
+
+    def _label(self, part: _Part, node: Node, operands: Sequence[str | _Literal]) -> tuple[str, str]:
+        """The heading of a node and the smaller line under it."""
+        if node.op.name in ("placeholder", "variable"):
+            kind = "parameter" if getattr(node.attrs, "trainable", False) else node.op.name
+            name, unique = node.output.name, part.names[node.output]
+            if not name:
+                return kind, ""
+            return (name if '"' in unique else unique[unique.index(name) :]), kind
+        if node.op.name == "constant":
+            return array_text(node.attrs.array), "constant"
+        if node.op.name == "fused":
+            ((_, body),) = bodies(node)
+            return "fused", ", ".join(member.op.name for member in body.nodes if member.inputs)
+        details = [f"{name}={self.sizes.attribute(value)}" for name, value in attributes(node)]
+        if any(isinstance(operand, _Literal) for operand in operands):
+            texts = (operand.text if isinstance(operand, _Literal) else "·" for operand in operands)
+            details.insert(0, f"({', '.join(texts)})")
+        return node.op.name, ", ".join(details)
 
     def _nearest(self, source: str, path: Path) -> str:
         """What stands for ``source`` in the region of ``path``: itself, or for leaves of other regions a copy."""
@@ -223,10 +264,10 @@ class _Drawing:
             self.has_copies = True
         return copy
 
-    def _add(self, name: str, drawn: _Drawn, style: Mapping[str, str] = MappingProxyType({})) -> None:
+    def _add(self, id: str, drawn: _Drawn, style: Mapping[str, str] = MappingProxyType({})) -> None:
         import pydot
 
-        self.nodes[name] = drawn
+        self.nodes[id] = drawn
         self.kinds.add(drawn.kind)
         kind = drawn.kind
         label = f"<b>{html_text(shortened(drawn.heading, _TITLE_LIMIT))}</b>"
@@ -234,7 +275,7 @@ class _Drawing:
             text = html_text(shortened(drawn.details, _DETAIL_LIMIT))
             label += f'<br/><font point-size="9" color="{MUTED}">{text}</font>'
         look = {"fillcolor": kind.fill, "color": kind.line, "tooltip": drawn.tooltip, **kind.style, **style}
-        self.boxes[drawn.path].add_node(pydot.Node(name, label=f"<{label}>", **_quoted(look)))
+        self.boxes[drawn.path].add_node(pydot.Node(id, label=f"<{label}>", **_quoted(look)))
 
     def _edge(self, source: str, target: str, **style: str) -> None:
         import pydot
@@ -247,22 +288,7 @@ def _copy_name(leaf: str, path: Path) -> str:
     return f"{leaf}_{path[0]}"
 
 
-def _label(node: Node, literals: list[str | None], sizes: SizeNames) -> tuple[str, str]:
-    """The heading of a node and the smaller line under it."""
-    if node.op.name in ("placeholder", "variable"):
-        kind = "parameter" if getattr(node.attrs, "trainable", False) else node.op.name
-        return (node.output.name, kind) if node.output.name else (kind, "")
-    if node.op.name == "constant":
-        return array_text(node.attrs.array), "constant"
-    if node.op.name == "fused":
-        ((_, body),) = bodies(node)
-        return "fused", ", ".join(member.op.name for member in body.nodes if member.inputs)
-    details = [f"{name}={sizes.attribute(value)}" for name, value in attributes(node)]
-    if any(literals):
-        details.insert(0, f"({', '.join(text or '·' for text in literals)})")
-    return node.op.name, ", ".join(details)
-
-
-def _tooltip(node: Node) -> str:
-    parts = [node.op.name, node.scope, node.location.short if node.location else ""]
+def _tooltip(part: _Part, node: Node) -> str:
+    names = ", ".join(part.names[value] for value in node.outputs)
+    parts = [f"{names} = {node.op.name}", node.scope, node.location.short if node.location else ""]
     return " - ".join(part for part in parts if part)

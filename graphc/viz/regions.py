@@ -28,6 +28,7 @@ def regions(graph: Graph) -> dict[Node, Region]:
 
 
 def _is_backward(node: Node) -> bool:
-    if node.op.name == "fused":  # one that also computes forward values belongs to them
-        return all(_is_backward(member) for _, body in bodies(node) for member in body.nodes if member.inputs)
-    return node.phase == "backward" or node.op.name in ("grad", "jvp")
+    if node.op.name != "fused":
+        return node.phase == "backward" or node.op.name in ("grad", "jvp")
+    members = [member for _, body in bodies(node) for member in body.nodes if member.inputs]
+    return bool(members) and all(map(_is_backward, members))  # one that also computes forward values belongs to them

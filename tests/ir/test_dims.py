@@ -190,6 +190,11 @@ def test_a_divisor_bound_to_zero_is_refused() -> None:
         bind(8 // n, {"n": 0})
 
 
+def test_a_size_without_a_value_is_named() -> None:
+    with pytest.raises(ShapeError, match=r"the size 'm\*n \+ 1' depends on m, which has no value"):
+        bind(n * m + 1, {"n": 3})
+
+
 @pytest.mark.parametrize("name", ["", "?", "?0"])
 def test_names_of_unnamed_sizes_are_refused(name: str) -> None:
     with pytest.raises(ShapeError, match="use None"):

@@ -12,14 +12,31 @@ from graphc.ir.graph import Graph, Value
 from graphc.ir.op import Array
 from graphc.ir.printer import array_text, attributes
 from graphc.ir.verify import verify
+from graphc.passes.autodiff import Autodiff
 from graphc.passes.dce import Dce
+from graphc.passes.simplify import Simplify
 from graphc.runtime.reference import evaluate_graph
 from tests.support import as_list
 
-__all__ = ["NASTY", "applied", "check_pass", "formula", "formulas", "graph_of", "names", "results", "same"]
+__all__ = [
+    "INTEGERS",
+    "NASTY",
+    "applied",
+    "check_gradients_kept",
+    "check_pass",
+    "formula",
+    "formulas",
+    "graph_of",
+    "names",
+    "results",
+    "same",
+]
 
 NASTY = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.5, 1e-40, 3e38, -7.25, 2.0], np.float32)
 """The numbers that wrong rewrites are wrong for."""
+
+INTEGERS = np.array([0, 1, -1, 7, 100, -128, 127], np.int8)
+"""Integers whose sums and products overflow."""
 
 
 def graph_of(
@@ -76,6 +93,27 @@ def check_pass(
         else:
             same(found, wanted, signs)
     return formulas(after.outputs)
+
+
+def check_gradients_kept(build: Callable[..., Any], arrays: Sequence[Any], *passes: Callable[[Graph], Graph]) -> None:
+    """Passes before differentiation leave the gradients, by every float argument, of randomly weighted outputs."""
+    rng = np.random.default_rng(0)
+    weights: list[Array] = []
+
+    def gradients(*values: Value) -> list[Value]:
+        outputs = [value for value in as_list(build(*values)) if value.dtype.is_float]
+        if not weights:
+            weights.extend(rng.standard_normal(value.shape) for value in outputs)
+        cotangents = [gr.constant(weight, value.dtype) for weight, value in zip(weights, outputs, strict=True)]
+        made: list[Value] = gr.vjp(outputs, [value for value in values if value.dtype.is_float], cotangents)
+        return made
+
+    graph, feeds = graph_of(gradients, arrays)
+    wanted = results(applied(graph, Autodiff()), feeds)
+    found = results(applied(graph, *passes, Autodiff(), Simplify()), feeds)
+    for array, other in zip(found, wanted, strict=True):
+        assert (array.dtype, array.shape) == (other.dtype, other.shape)
+        np.testing.assert_allclose(array, other, 1e-5 if array.dtype == np.float32 else 1e-9, 1e-7)
 
 
 def names(graph: Graph) -> list[str]:

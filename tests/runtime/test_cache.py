@@ -103,7 +103,8 @@ def test_entries_verify_and_clear(cache: KernelCache) -> None:
 def test_foreign_files_are_left_alone(cache: KernelCache) -> None:
     notes = cache.path / "notes.txt"
     notes.write_text("mine")
-    (cache.path / "not a key.kernel").write_text("?")
+    cache.put(KEY, KERNEL)
+    the_file(cache).rename(cache.path / "not a key.kernel")
     assert cache.verify() == ["not a key"]
     cache.clear()
     assert notes.read_text() == "mine"

@@ -115,7 +115,7 @@ def test_unnamed_sizes_are_checked_when_called() -> None:
     x, y = gr.placeholder((None,)), gr.placeholder((None,))
     function = gr.compile([x, y], x + y)
     np.testing.assert_array_equal(function([1, 2], [3, 4]), [4, 6])
-    with pytest.raises(gr.FeedError, match="2 where 3 is needed|3 where 2 is needed"):
+    with pytest.raises(gr.FeedError, match=r"2 where 3 is needed|3 where 2 is needed"):
         function([1, 2], [3, 4, 5])
 
 

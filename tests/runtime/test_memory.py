@@ -21,7 +21,10 @@ LIVES = st.lists(
 def overlaps(lives: list[Life], offsets: list[int]) -> bool:
     """Whether any two pieces share both time and bytes: by comparing all pairs."""
     return any(
-        a.first <= b.last and b.first <= a.last and offsets[i] < offsets[j] + b.bytes and offsets[j] < offsets[i] + a.bytes
+        a.first <= b.last
+        and b.first <= a.last
+        and offsets[i] < offsets[j] + b.bytes
+        and offsets[j] < offsets[i] + a.bytes
         for i, a in enumerate(lives)
         for j, b in enumerate(lives)
         if i < j and a.bytes and b.bytes
@@ -81,5 +84,7 @@ def test_elementwise_results_overwrite_dead_operands() -> None:
     x = gr.placeholder((1000,))
     y = gr.cumsum(gr.exp(gr.cumsum(x)))
     function = gr.compile([x], [y, gr.cumsum(y)], disable="fuse")
-    assert function.plan_for().arena_bytes == 4032  # one buffer of 1000 float32 in lines of 64 bytes, shared by two values
+    assert (
+        function.plan_for().arena_bytes == 4032
+    )  # one buffer of 1000 float32 in lines of 64 bytes, shared by two values
     np.testing.assert_allclose(function(np.full(1000, -0.001, np.float32))[0][-1], 632.4, rtol=1e-3)

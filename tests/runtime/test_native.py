@@ -297,16 +297,6 @@ def test_blas_gets_its_threads_back_after_overlapping_runs() -> None:
         set_threads(before)
 
 
-def test_without_a_team_one_thread_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "team_library", lambda: None)
-    monkeypatch.setattr(native, "_runtime_words", native._make_runtime_words.__wrapped__)
-    threads.set_num_threads(4)
-    log = np.zeros(30, np.int64)
-    words = table(log)
-    assert program_runner(program((address(LOG), words, 10, 3)), status())() == -1
-    assert log[:9].tolist() == [4, 0, 3, 3, 6, 6, 9, 9, 10][:9]
-
-
 def test_a_forked_child_runs_without_its_parents_team() -> None:
     search = os.pathsep.join(path for path in sys.path if path)
     child = """

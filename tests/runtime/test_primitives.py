@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 
 from graphc.runtime.loader import KernelRequest, load
-from graphc.runtime.primitives import PRIMITIVES, STACK_WORDS
+from graphc.runtime.primitives import PRIMITIVES
 
 Word = ctypes.c_int64
 
@@ -28,22 +28,6 @@ def test_words() -> None:
 def test_int_at() -> None:
     memory = np.array([3, -4], np.int32)
     assert compiled("return int_at(a)", "a")(memory[1:].ctypes.data) == -4
-
-
-def test_stack_words_are_apart() -> None:
-    body = """
-    first = stack_words()
-    second = stack_words()
-    for i in range(8):
-        set_word(first, i, a)
-        set_word(second, i, b)
-    total = 0
-    for i in range(8):
-        total += word(first, i) * 1000 + word(second, i)
-    return total
-    """
-    assert STACK_WORDS == 8
-    assert compiled(body, "a, b")(3, 5) == 8 * 3005
 
 
 def test_exchange() -> None:
@@ -77,15 +61,17 @@ def test_calls() -> None:
     assert compiled("return call_run(a, b, c, 30, 400)")(at["call_run"], 1, 2) == 433
 
 
-def test_fork_join() -> None:
-    seen: list[object] = []
-    body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda data: seen.append(data))
-    parallel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(
-        lambda function, data, count, flags: seen.append((function, data, count, flags))
-    )
-    function, entry = (ctypes.cast(value, ctypes.c_void_p).value for value in (body, parallel))
-    compiled("fork_join(a, b, c, 3)\nreturn 0")(entry, function, 2**37)
-    assert seen == [(function, 2**37, 3, 0)]
+def test_fetch_add_and_acquire() -> None:
+    memory = np.array([4])
+    body = "old = fetch_add(a, b)\nrelax()\nreturn old * 100 + acquire(a)"
+    assert compiled(body, "a, b")(memory.ctypes.data, 3) == 407
+
+
+def test_call_share() -> None:
+    seen: list[tuple[int, ...]] = []
+    share = ctypes.CFUNCTYPE(Word, *[Word] * 5)(lambda *given: seen.append(given) or 0)
+    compiled("call_share(a, b, c, 3, 4, 5)\nreturn 0")(ctypes.cast(share, ctypes.c_void_p).value, 1, 2)
+    assert seen == [(1, 2, 3, 4, 5)]
 
 
 def test_all_primitives_are_named_as_they_are() -> None:

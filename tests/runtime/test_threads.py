@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graphc.runtime import threads
-from graphc.runtime.threads import cgroup_quota, get_num_threads, set_num_threads, team_library
+from graphc.runtime.threads import cgroup_quota, get_num_threads, set_num_threads
 
 NO_LIMIT = 1 << 30
 
@@ -83,25 +83,3 @@ def test_quota_of_version_1(tmp_path: Path, limit: str, cores: int) -> None:
 
 def test_no_groups_at_all(tmp_path: Path) -> None:
     assert cgroup_quota(tmp_path / "missing", tmp_path) == NO_LIMIT
-
-
-def test_the_team_library_forks_and_joins() -> None:
-    team = team_library()
-    assert team is not None
-    seen: list[int] = []
-    number = ctypes.CFUNCTYPE(ctypes.c_int)(team.omp_get_thread_num)
-    size = ctypes.CFUNCTYPE(ctypes.c_int)(team.omp_get_num_threads)
-    body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda data: seen.append(number() + 10 * size()))
-    parallel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(
-        team.gomp_parallel
-    )
-    parallel(ctypes.cast(body, ctypes.c_void_p), None, 3, 0)
-    assert sorted(seen) == [30, 31, 32]
-
-
-def test_without_an_openmp_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr(threads.ctypes, "CDLL", missing)
-    assert team_library.__wrapped__() is None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +78,8 @@ def test_contiguity_ignores_axes_of_one_item() -> None:
 
 
 def test_offset_is_not_whole() -> None:
-    shifted: Callable[[int], View] = lambda start: slice_view(whole(Buffer(float32, 6), (6,)), [start], (5,), [1])
+    def shifted(start: int) -> View:
+        return slice_view(whole(Buffer(float32, 6), (6,)), [start], (5,), [1])
+
     assert not shifted(1).is_whole
     assert not shifted(0).is_whole

@@ -1,13 +1,19 @@
 """The operations, and the public functions that build them."""
 
+from types import ModuleType
+
+from graphc.ir.ops.fused import *
 from graphc.ir.ops.activations import *
 from graphc.ir.ops.along_axis import *
+from graphc.ir.ops.arithmetic import *
 from graphc.ir.ops.assemble import *
+from graphc.ir.ops.choice import *
+from graphc.ir.ops.comparison import *
+from graphc.ir.ops.conversion import *
 from graphc.ir.ops.creation import *
 from graphc.ir.ops.cross_entropy import *
 from graphc.ir.ops.differentiation import *
 from graphc.ir.ops.einsum import *
-from graphc.ir.ops.elementwise import *
 from graphc.ir.ops.index import *
 from graphc.ir.ops.leaves import *
 from graphc.ir.ops.linalg import *
@@ -17,4 +23,11 @@ from graphc.ir.ops.reduce import *
 from graphc.ir.ops.shape import *
 from graphc.ir.ops.softmax import *
 from graphc.ir.ops.statistics import *
+from graphc.ir.ops.subscript import *
+from graphc.ir.ops.transcendental import *
 from graphc.ir.ops.update import *
+
+# The public functions alone: not the files that they stand in.
+__all__ = [
+    name for name, value in globals().items() if not (name.startswith("_") or isinstance(value, type | ModuleType))
+]

@@ -11,26 +11,12 @@ from typing import Literal
 from graphc.errors import GraphError
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
-from graphc.ir.ops.elementwise import (
-    abs,
-    add,
-    cast,
-    divide,
-    erf,
-    expm1,
-    float_dtype,
-    greater,
-    greater_equal,
-    less_equal,
-    multiply,
-    negative,
-    relu,
-    sigmoid,
-    softplus,
-    tanh,
-    where,
-)
+from graphc.ir.ops.arithmetic import abs, add, divide, multiply, negative
+from graphc.ir.ops.choice import relu, where
+from graphc.ir.ops.comparison import greater, greater_equal, less_equal
+from graphc.ir.ops.conversion import cast, float_dtype
 from graphc.ir.ops.leaves import as_value
+from graphc.ir.ops.transcendental import erf, expm1, sigmoid, softplus, tanh
 
 __all__ = [
     "elu",

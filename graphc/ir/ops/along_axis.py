@@ -12,7 +12,7 @@ from graphc.ir.build import apply_one
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, OpDef, Sample, no_gradient, registry
 from graphc.ir.operators import Operand
-from graphc.ir.ops.elementwise import cast
+from graphc.ir.ops.conversion import cast
 from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.reduce import accumulator, points, reduced_shape, require_items, require_numbers, tied_points
 from graphc.ir.ops.shape import reshape

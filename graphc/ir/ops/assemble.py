@@ -1,7 +1,4 @@
-"""Arrays taken apart and put together: slice, pad and concatenate, and what is composed of them.
-
-Symbolic bounds are clamped to their axis by expressions over sizes, as NumPy clamps numbers.
-"""
+"""Arrays taken apart and put together: slice, pad and concatenate, and what is composed of them."""
 
 from __future__ import annotations
 
@@ -14,84 +11,27 @@ import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir.build import apply_one
-from graphc.ir.dims import Dim, Size, ceil_divide, maximum
+from graphc.ir.dims import Dim, Size, maximum
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.operators import Operand
-from graphc.ir.ops.elementwise import promoted, where
+from graphc.ir.ops.bounds import positive_part, resolve_slice, smaller
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.conversion import promoted
 from graphc.ir.ops.leaves import as_value, constant, is_weak
-from graphc.ir.ops.shape import as_size, axes_in_order, broadcast_to, expand_dims, flatten, is_size, reshape
+from graphc.ir.ops.shape import (
+    as_size,
+    axes_in_order,
+    broadcast_to,
+    expand_dims,
+    flatten,
+    is_size,
+    reshape,
+    sample_array,
+)
 from graphc.ir.types import Shape, TensorType, normalize_axes, normalize_axis, shape_text, unify
 
 __all__ = ["concatenate", "flip", "pad", "roll", "split", "stack"]
-
-# --- bounds ----------------------------------------------------------------------------------------------------------
-
-
-def known_nonnegative(size: Size) -> bool:
-    """Whether a size is at least 0 whatever the values of its symbols."""
-    return maximum(size, 0) == size
-
-
-def positive_part(size: Size) -> Size:
-    """``max(size, 0)``; over ``n - 1`` for ``1 - n``, so that the lengths of ``x[1:]`` and ``x[:-1]`` are equal."""
-    if isinstance(size, Dim) and size.terms[0][1] < 0:
-        return size + maximum(-size, 0)
-    return maximum(size, 0)
-
-
-def _larger(left: Size, right: Size) -> Size:
-    return right + positive_part(left - right)
-
-
-def _smaller(left: Size, right: Size) -> Size:
-    return left - positive_part(left - right)
-
-
-def _bound(bound: Any, size: Size, what: str) -> tuple[Size, bool]:
-    """A slice's start or stop counted from the front, not clamped, and whether it was given from the end."""
-    if isinstance(bound, Dim):
-        from_end = known_nonnegative(-bound)
-        return (size + bound if from_end else bound), from_end
-    if not is_size(bound):
-        raise DTypeError(
-            f"a slice's {what} is {bound!r}",
-            expected="an integer, a Dim or None",
-            remedy="for bounds that are computed in the graph: gr.take(x, start + gr.arange(length), axis)",
-        )
-    position = int(bound)
-    return (size + position if position < 0 else position), position < 0
-
-
-def resolve_slice(key: slice, size: Size) -> tuple[Size, Size, int]:
-    """Start, length and step of a slice of an axis, as :meth:`slice.indices` gives them for integers.
-
-    A Dim as a bound counts from the front, and from the end if all its terms are negative, as in ``-n``. The start of
-    an empty slice is arbitrary.
-
-    Raises:
-        DTypeError: a bound is not an integer, a Dim or None; the step is not an integer.
-        ShapeError: the step is 0.
-    """
-    given = 1 if key.step is None else key.step
-    if not is_size(given) or isinstance(given, Dim):
-        raise DTypeError(f"a slice's step is {given!r}", expected="an integer or None")
-    step = int(given)
-    if step == 0:
-        raise ShapeError("a slice's step is 0", expected="an integer that is not 0")
-    if step > 0:
-        start, from_end = (0, False) if key.start is None else _bound(key.start, size, "start")
-        stop, stop_from_end = (size, False) if key.stop is None else _bound(key.stop, size, "stop")
-        first = start if known_nonnegative(start) else positive_part(start)
-        limit = stop if key.stop is None or stop_from_end else _smaller(stop, size)
-        ordered = (key.stop is None and from_end) or (first == 0 and known_nonnegative(stop))
-        length = limit - first if ordered else positive_part(limit - first)
-        return first, ceil_divide(length, step), step
-    start, from_end = (size - 1, True) if key.start is None else _bound(key.start, size, "start")
-    stop = -1 if key.stop is None else _larger(_bound(key.stop, size, "stop")[0], -1)
-    first = start if from_end else _smaller(start, size - 1)
-    return first, ceil_divide(positive_part(first - stop), -step), step
-
 
 # --- slice -----------------------------------------------------------------------------------------------------------
 
@@ -144,7 +84,7 @@ def _slice_vjp(node: Node, g: Value) -> tuple[Value]:
     lows, highs = [], []
     for start, size, step, whole in zip(attrs.starts, attrs.sizes, attrs.steps, node.inputs[0].shape, strict=True):
         low = start if step > 0 else positive_part(start + (size - 1) * step)
-        low = _smaller(low, whole)  # an empty slice may start beyond the axis
+        low = smaller(low, whole)  # an empty slice may start beyond the axis
         lows.append(low)
         highs.append(whole - low - _padded_size(0, size, 0, abs(step) - 1))
     interior = tuple(abs(step) - 1 for step in attrs.steps)
@@ -165,10 +105,6 @@ def slice_axis(x: Value, axis: int, start: Size, size: Size, step: int = 1) -> V
     return slice_axes(x, starts, (*x.shape[:axis], size, *x.shape[axis + 1 :]), steps)
 
 
-def _sample_array(*shape: int) -> Array:
-    return np.random.default_rng(6).uniform(-2, 2, shape)
-
-
 SLICE: OpDef = registry.add(
     OpDef(
         "slice",
@@ -179,14 +115,14 @@ SLICE: OpDef = registry.add(
         attrs=SliceAttrs,
         view=True,
         samples=lambda: [
-            Sample(lambda x: x[1:, ::2], (_sample_array(3, 5),), (0,)),
-            Sample(lambda x: x[::-1, -1:0:-3], (_sample_array(3, 8),), (0,)),
-            Sample(lambda x: x[2:1], (_sample_array(3, 2),), (0,)),
-            Sample(lambda x: x[:, 1:1:-1], (_sample_array(2, 3),), (0,)),
-            Sample(lambda x: x[::-2, :0], (_sample_array(0, 4),), (0,)),
-            Sample(lambda x: x[0, ::-1], (_sample_array(1, 1),), (0,)),
-            Sample(lambda x: slice_axes(x, (1,), (0,)), (_sample_array(1),), (0,)),
-            Sample(lambda x: apply_one(SLICE, (x,), SliceAttrs((), (), ())), (_sample_array(),), (0,)),
+            Sample(lambda x: x[1:, ::2], (sample_array(3, 5),), (0,)),
+            Sample(lambda x: x[::-1, -1:0:-3], (sample_array(3, 8),), (0,)),
+            Sample(lambda x: x[2:1], (sample_array(3, 2),), (0,)),
+            Sample(lambda x: x[:, 1:1:-1], (sample_array(2, 3),), (0,)),
+            Sample(lambda x: x[::-2, :0], (sample_array(0, 4),), (0,)),
+            Sample(lambda x: x[0, ::-1], (sample_array(1, 1),), (0,)),
+            Sample(lambda x: slice_axes(x, (1,), (0,)), (sample_array(1),), (0,)),
+            Sample(lambda x: apply_one(SLICE, (x,), SliceAttrs((), (), ())), (sample_array(),), (0,)),
         ],
     )
 )
@@ -303,10 +239,10 @@ PAD: OpDef = registry.add(
         vjp=_pad_vjp,
         attrs=PadAttrs,
         samples=lambda: [
-            Sample(lambda x, v: pad(x, [(1, 2), (0, 3)], v), (_sample_array(2, 3), np.array(0.5)), (0, 1)),
-            Sample(lambda x, v: pad_axes(x, v, (1, 0), (0, 2), (2, 1)), (_sample_array(2, 3), np.array(0.5)), (0, 1)),
-            Sample(lambda x, v: pad_axes(x, v, (1, 0), (0, 2), (2, 1)), (_sample_array(0, 1), np.array(0.5)), (0, 1)),
-            Sample(lambda x: pad(x, [(-1, 2), (3, -2)]), (_sample_array(2, 3),), (0,)),
+            Sample(lambda x, v: pad(x, [(1, 2), (0, 3)], v), (sample_array(2, 3), np.array(0.5)), (0, 1)),
+            Sample(lambda x, v: pad_axes(x, v, (1, 0), (0, 2), (2, 1)), (sample_array(2, 3), np.array(0.5)), (0, 1)),
+            Sample(lambda x, v: pad_axes(x, v, (1, 0), (0, 2), (2, 1)), (sample_array(0, 1), np.array(0.5)), (0, 1)),
+            Sample(lambda x: pad(x, [(-1, 2), (3, -2)]), (sample_array(2, 3),), (0,)),
             Sample(lambda x, v: apply_one(PAD, (x, v), PadAttrs((), (), ())), (np.array(1.5), np.array(0.5)), (0, 1)),
         ],
     )
@@ -410,15 +346,15 @@ CONCATENATE = registry.add(
         vjp=_concatenate_vjp,
         attrs=ConcatenateAttrs,
         samples=lambda: [
-            Sample(lambda *v: concatenate(v), (_sample_array(2, 3), _sample_array(1, 3)), (0, 1)),
+            Sample(lambda *v: concatenate(v), (sample_array(2, 3), sample_array(1, 3)), (0, 1)),
             Sample(
                 lambda *v: concatenate(v, -1),
-                (_sample_array(2, 3), _sample_array(2, 1), _sample_array(2, 0)),
+                (sample_array(2, 3), sample_array(2, 1), sample_array(2, 0)),
                 (0, 1, 2),
             ),
-            Sample(lambda *v: concatenate(v, 1), (_sample_array(0, 3), _sample_array(0, 2)), (0, 1)),
-            Sample(lambda *v: stack(v), (_sample_array(), _sample_array()), (0, 1)),
-            Sample(lambda x: concatenate([x, x], 1), (_sample_array(2, 3),), (0,)),
+            Sample(lambda *v: concatenate(v, 1), (sample_array(0, 3), sample_array(0, 2)), (0, 1)),
+            Sample(lambda *v: stack(v), (sample_array(), sample_array()), (0, 1)),
+            Sample(lambda x: concatenate([x, x], 1), (sample_array(2, 3),), (0,)),
         ],
     )
 )

@@ -15,19 +15,11 @@ from graphc.ir.dims import Dim, Size, ceil_divide, maximum
 from graphc.ir.graph import Value
 from graphc.ir.op import Array, OpDef, Sample, no_gradient, registry
 from graphc.ir.operators import Operand
-from graphc.ir.ops.assemble import positive_part
-from graphc.ir.ops.elementwise import (
-    add,
-    cast,
-    common_dtype,
-    equal,
-    greater_equal,
-    less,
-    multiply,
-    promoted,
-    subtract,
-    where,
-)
+from graphc.ir.ops.arithmetic import add, multiply, subtract
+from graphc.ir.ops.bounds import positive_part
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.comparison import equal, greater_equal, less
+from graphc.ir.ops.conversion import cast, common_dtype, promoted
 from graphc.ir.ops.leaves import as_value, constant, dim_size
 from graphc.ir.ops.shape import as_size, broadcast_to, is_size, known_shape, reshape
 from graphc.ir.types import DType, TensorType, dtype_of, float32, int64, shape_text

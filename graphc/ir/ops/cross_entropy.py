@@ -18,26 +18,17 @@ from graphc.ir.dims import Size
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.operators import Operand
+from graphc.ir.ops.arithmetic import add, divide, multiply, negative, subtract
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.comparison import equal, less, not_equal
+from graphc.ir.ops.conversion import cast, float_dtype
 from graphc.ir.ops.creation import arange
-from graphc.ir.ops.elementwise import (
-    add,
-    cast,
-    divide,
-    equal,
-    exp,
-    float_dtype,
-    less,
-    multiply,
-    negative,
-    not_equal,
-    subtract,
-    where,
-)
 from graphc.ir.ops.index import gather
 from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.reduce import sum
 from graphc.ir.ops.shape import expand_dims, moveaxis, squeeze
 from graphc.ir.ops.statistics import logsumexp, mean, size_value
+from graphc.ir.ops.transcendental import exp
 from graphc.ir.types import DType, TensorType, int64, normalize_axis, shape_text, unify
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -237,10 +228,15 @@ def _grad_samples() -> list[Sample]:
         attrs = CrossEntropyAttrs(-100 if target.dtype == int64 else None)
         return apply(CROSS_ENTROPY_GRAD, (logits, target, logsumexp, g), attrs).output
 
+    def sample(logits: Array, target: Array) -> Sample:
+        rows = logits.shape[:-1]
+        probabilities = (1,) if target.dtype.kind == "f" else ()
+        return Sample(build, (logits, target, _probabilities(*rows) + 4, _logits(*rows)), (0, *probabilities, 2, 3))
+
     return [
-        Sample(build, (_logits(2, 3, 5), np.array([[1, 0, 4], [2, -100, 3]]), _logits(2, 3), _logits(2, 3)), (0, 2, 3)),
-        Sample(build, (_logits(2, 5), _probabilities(2, 5), _logits(2), _logits(2)), (0, 1, 2, 3)),
-        Sample(build, (_logits(0, 4), np.zeros(0, "uint8"), _logits(0), _logits(0)), (0, 2, 3)),
+        sample(_logits(2, 3, 5), np.array([[1, 0, 4], [2, -100, 3]])),
+        sample(_logits(2, 5), _probabilities(2, 5)),
+        sample(_logits(0, 4), np.zeros(0, "uint8")),
     ]
 
 
@@ -291,6 +287,8 @@ def reduced(losses: Value, reduction: str, count: Value | None = None) -> Value:
 
 def _ignorable(target: Value, ignore_index: int) -> int | None:
     """``ignore_index`` where a label can have that value."""
+    if not target.dtype.is_integer:
+        return None
     bounds = np.iinfo(target.dtype.numpy)
     return ignore_index if bounds.min <= ignore_index <= bounds.max else None
 

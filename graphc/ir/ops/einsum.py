@@ -11,8 +11,10 @@ from graphc.errors import ShapeError
 from graphc.ir.dims import Size, bind, product, symbols
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
+from graphc.ir.ops.arithmetic import multiply
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.conversion import cast, promoted
 from graphc.ir.ops.creation import eye
-from graphc.ir.ops.elementwise import cast, multiply, promoted, where
 from graphc.ir.ops.linalg import matmul
 from graphc.ir.ops.reduce import any, sum
 from graphc.ir.ops.shape import moveaxis, reshape, transpose

@@ -13,8 +13,9 @@ from graphc.ir.build import apply
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.interpret import run_body
 from graphc.ir.op import OpDef, Sample, no_gradient, registry
-from graphc.ir.ops.elementwise import add, exp
+from graphc.ir.ops.arithmetic import add
 from graphc.ir.ops.leaves import placeholder
+from graphc.ir.ops.transcendental import exp
 from graphc.ir.substitute import substitute
 from graphc.ir.types import TensorType
 

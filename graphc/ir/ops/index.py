@@ -1,11 +1,10 @@
-"""Choosing items: NumPy's basic indexing, and take, gather and their adjoints by indices that are data.
+"""Choosing items by indices that are data: take, gather and their adjoints.
 
 Negative indices count from the end. An index outside its axis is a :class:`~graphc.errors.IndexFault` at run time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,11 @@ from graphc.ir.dims import Size
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.operators import Operand
-from graphc.ir.ops.assemble import known_nonnegative, resolve_slice, slice_axes
+from graphc.ir.ops.comparison import equal
+from graphc.ir.ops.conversion import cast, promoted
 from graphc.ir.ops.creation import iota, zeros_like
-from graphc.ir.ops.elementwise import cast, equal, promoted
-from graphc.ir.ops.leaves import as_value, dim_size
-from graphc.ir.ops.shape import as_size, broadcast_to, expand_dims, flatten, is_size, moveaxis, reshape
+from graphc.ir.ops.leaves import as_value
+from graphc.ir.ops.shape import broadcast_to, expand_dims, flatten, reshape, sample_array
 from graphc.ir.types import (
     DType,
     Shape,
@@ -33,7 +32,7 @@ from graphc.ir.types import (
     unify,
 )
 
-__all__ = ["gather", "index", "index_add", "one_hot", "scatter_add", "take"]
+__all__ = ["gather", "index_add", "one_hot", "scatter_add", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +142,6 @@ def _evaluate_scatter_add(attrs: AxisAttrs, x: Array, indices: Array, updates: A
 # --- take, gather and their adjoints ---------------------------------------------------------------------------------
 
 
-def _points(*shape: int) -> Array:
-    return np.random.default_rng(8).uniform(-2, 2, shape)
-
-
 def _take_vjp(node: Node, g: Value) -> tuple[Value, None]:
     x, indices = node.inputs
     return apply_one(INDEX_ADD, (zeros_like(x), indices, g), node.attrs), None
@@ -162,12 +157,12 @@ TAKE = registry.add(
         attrs=AxisAttrs,
         faults=True,
         samples=lambda: [
-            Sample(take, (_points(5, 3), np.array([[4, 0, -1], [0, 0, -5]])), (0,)),
-            Sample(lambda x, i: take(x, i, 0), (_points(5, 3), np.array([4, 0, -1, 4])), (0,)),
-            Sample(lambda x, i: take(x, i, -1), (_points(2, 4), np.array([[1, -4], [3, 3]], np.int32)), (0,)),
-            Sample(lambda x, i: take(x, i, 1), (_points(2, 4, 3), np.array(-2)), (0,)),
-            Sample(lambda x, i: take(x, i, 0), (_points(4, 0), np.array([1, 2], np.int8)), (0,)),
-            Sample(lambda x, i: take(x, i, 1), (_points(2, 0, 3), np.zeros((0, 2), np.int64)), (0,)),
+            Sample(take, (sample_array(5, 3), np.array([[4, 0, -1], [0, 0, -5]])), (0,)),
+            Sample(lambda x, i: take(x, i, 0), (sample_array(5, 3), np.array([4, 0, -1, 4])), (0,)),
+            Sample(lambda x, i: take(x, i, -1), (sample_array(2, 4), np.array([[1, -4], [3, 3]], np.int32)), (0,)),
+            Sample(lambda x, i: take(x, i, 1), (sample_array(2, 4, 3), np.array(-2)), (0,)),
+            Sample(lambda x, i: take(x, i, 0), (sample_array(4, 0), np.array([1, 2], np.int8)), (0,)),
+            Sample(lambda x, i: take(x, i, 1), (sample_array(2, 0, 3), np.zeros((0, 2), np.int64)), (0,)),
         ],
     )
 )
@@ -187,13 +182,17 @@ INDEX_ADD = registry.add(
         attrs=AxisAttrs,
         faults=True,
         samples=lambda: [
-            Sample(index_add, (_points(4, 3), np.array([3, 0, -1, 3]), _points(4, 3)), (0, 2)),
+            Sample(index_add, (sample_array(4, 3), np.array([3, 0, -1, 3]), sample_array(4, 3)), (0, 2)),
             Sample(
-                lambda x, i, u: index_add(x, i, u, 1), (_points(2, 4), np.array([[1, -4]]), _points(2, 1, 2)), (0, 2)
+                lambda x, i, u: index_add(x, i, u, 1),
+                (sample_array(2, 4), np.array([[1, -4]]), sample_array(2, 1, 2)),
+                (0, 2),
             ),
-            Sample(lambda x, i, u: index_add(x, i, u, 1), (_points(2, 4, 3), np.array(2), _points(2, 3)), (0, 2)),
-            Sample(index_add, (_points(3), np.zeros(0, np.int64), _points(0)), (0, 2)),
-            Sample(index_add, (_points(4, 0), np.array([1]), _points(1, 0)), (0, 2)),
+            Sample(
+                lambda x, i, u: index_add(x, i, u, 1), (sample_array(2, 4, 3), np.array(2), sample_array(2, 3)), (0, 2)
+            ),
+            Sample(index_add, (sample_array(3), np.zeros(0, np.int64), sample_array(0)), (0, 2)),
+            Sample(index_add, (sample_array(4, 0), np.array([1]), sample_array(1, 0)), (0, 2)),
         ],
     )
 )
@@ -214,11 +213,11 @@ GATHER = registry.add(
         attrs=AxisAttrs,
         faults=True,
         samples=lambda: [
-            Sample(gather, (_points(2, 4), np.array([[3, -1], [0, 0]])), (0,)),
-            Sample(lambda x, i: gather(x, i, 0), (_points(3, 2), np.array([[2, -3]], np.int32)), (0,)),
-            Sample(lambda x, i: gather(x, i, 1), (_points(2, 3, 2), np.array([[[1], [2], [1], [0]]])), (0,)),
-            Sample(gather, (_points(3), np.array([1, 1])), (0,)),
-            Sample(gather, (_points(2, 3), np.zeros((2, 0), np.int64)), (0,)),
+            Sample(gather, (sample_array(2, 4), np.array([[3, -1], [0, 0]])), (0,)),
+            Sample(lambda x, i: gather(x, i, 0), (sample_array(3, 2), np.array([[2, -3]], np.int32)), (0,)),
+            Sample(lambda x, i: gather(x, i, 1), (sample_array(2, 3, 2), np.array([[[1], [2], [1], [0]]])), (0,)),
+            Sample(gather, (sample_array(3), np.array([1, 1])), (0,)),
+            Sample(gather, (sample_array(2, 3), np.zeros((2, 0), np.int64)), (0,)),
         ],
     )
 )
@@ -238,23 +237,25 @@ SCATTER_ADD = registry.add(
         attrs=AxisAttrs,
         faults=True,
         samples=lambda: [
-            Sample(scatter_add, (_points(2, 4), np.array([[3, -1], [0, 0]]), _points(2, 2)), (0, 2)),
+            Sample(scatter_add, (sample_array(2, 4), np.array([[3, -1], [0, 0]]), sample_array(2, 2)), (0, 2)),
             Sample(
-                lambda x, i, u: scatter_add(x, i, u, 0), (_points(3, 2), np.array([[2, -3]]), _points(1, 2)), (0, 2)
+                lambda x, i, u: scatter_add(x, i, u, 0),
+                (sample_array(3, 2), np.array([[2, -3]]), sample_array(1, 2)),
+                (0, 2),
             ),
             Sample(
                 lambda x, i, u: scatter_add(x, i, u, 1),
-                (_points(2, 3, 2), np.array([[[1], [1]]]), np.array(0.5)),
+                (sample_array(2, 3, 2), np.array([[[1], [1]]]), np.array(0.5)),
                 (0, 2),
             ),
-            Sample(scatter_add, (_points(3), np.array([1, 1]), _points(2)), (0, 2)),
-            Sample(scatter_add, (_points(0, 3), np.zeros((0, 2), np.int32), _points(0, 2)), (0, 2)),
+            Sample(scatter_add, (sample_array(3), np.array([1, 1]), sample_array(2)), (0, 2)),
+            Sample(scatter_add, (sample_array(0, 3), np.zeros((0, 2), np.int32), sample_array(0, 2)), (0, 2)),
         ],
     )
 )
 
 
-def _indices(indices: Operand) -> Value:
+def as_indices(indices: Operand) -> Value:
     """Indices as a value; an empty list is one of integers."""
     if isinstance(indices, list | tuple) and not np.size(indices):
         return as_value(np.zeros(np.shape(indices), np.int64))
@@ -277,7 +278,7 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Value:
     value = as_value(x)
     if axis is None:
         value, axis = flatten(value), 0
-    return apply_one(TAKE, (value, _indices(indices)), AxisAttrs(normalize_axis(axis, value.ndim)))
+    return apply_one(TAKE, (value, as_indices(indices)), AxisAttrs(normalize_axis(axis, value.ndim)))
 
 
 def index_add(x: Operand, indices: Operand, updates: Operand, axis: int = 0) -> Value:
@@ -295,7 +296,7 @@ def index_add(x: Operand, indices: Operand, updates: Operand, axis: int = 0) -> 
         IndexFault: at run time, an index is outside the axis.
     """
     value, more = promoted((x, updates))
-    attrs, places = AxisAttrs(normalize_axis(axis, value.ndim)), _indices(indices)
+    attrs, places = AxisAttrs(normalize_axis(axis, value.ndim)), as_indices(indices)
     spread = broadcast_to(more, _infer_take(attrs, value.type, places.type).shape)
     return apply_one(INDEX_ADD, (value, places, spread), attrs)
 
@@ -321,7 +322,7 @@ def gather(x: Operand, indices: Operand, axis: int = -1) -> Value:
         DTypeError: the indices are not integers.
         IndexFault: at run time, an index is outside the axis.
     """
-    value, places = as_value(x), _indices(indices)
+    value, places = as_value(x), as_indices(indices)
     attrs = AxisAttrs(normalize_axis(axis, value.ndim))
     if places.ndim == value.ndim:
         source, target = _gather_shapes(value, attrs.axis, places.shape)
@@ -345,7 +346,7 @@ def scatter_add(x: Operand, indices: Operand, updates: Operand, axis: int = -1) 
         IndexFault: at run time, an index is outside the axis.
     """
     value, more = promoted((x, updates))
-    places, attrs = _indices(indices), AxisAttrs(normalize_axis(axis, value.ndim))
+    places, attrs = as_indices(indices), AxisAttrs(normalize_axis(axis, value.ndim))
     if places.ndim == value.ndim and more.ndim <= value.ndim:
         shape = (1,) * (value.ndim - more.ndim) + more.shape
         _, target = _gather_shapes(value, attrs.axis, places.shape, shape)
@@ -371,128 +372,3 @@ def one_hot(labels: Operand, num_classes: Size, axis: int = -1, dtype: DType | s
     position = normalize_axis(axis, value.ndim + 1)
     classes = reshape(iota(num_classes), (num_classes, *(1,) * (value.ndim - position)))
     return cast(equal(expand_dims(value, position), classes), dtype_of(dtype))
-
-
-# --- indexing --------------------------------------------------------------------------------------------------------
-
-
-def _entry(key: Any) -> Any:
-    """One entry of a key: a slice, ``...``, None, a size, or a value of integer indices."""
-    if key is None or key is Ellipsis or isinstance(key, slice):
-        return key
-    if is_size(key):
-        return as_size(key)
-    if isinstance(key, Value | np.ndarray | list | tuple):
-        value = _indices(key)
-        if value.dtype.is_integer:
-            return value
-    found = f"a value of type {value.type}" if isinstance(key, Value | np.ndarray | list | tuple) else repr(key)
-    raise DTypeError(
-        f"an index is {found}",
-        expected="integers, slices, ..., None, or one array of integers",
-        remedy=(
-            "gr.where(condition, x, y) chooses by a condition; gr.take(x, indices, axis) and"
-            " gr.gather(x, indices, axis) choose by integers"
-        ),
-    )
-
-
-def _expanded(key: Any, rank: int) -> list[Any]:
-    """The entries of a key, with ``...`` written out, so that each axis has an entry."""
-    entries = [_entry(entry) for entry in (key if isinstance(key, tuple) else (key,))]
-    dots = [position for position, entry in enumerate(entries) if entry is Ellipsis]
-    if len(dots) > 1:
-        raise ShapeError(f"... stands {len(dots)} times in an index", expected="at most once")
-    used = len([entry for entry in entries if entry is not None and entry is not Ellipsis])
-    if used > rank:
-        raise ShapeError(
-            f"{used} indices for an array of {rank} axes", expected=f"at most {rank}", remedy="leave some out"
-        )
-    place = dots[0] if dots else len(entries)
-    return [*entries[:place], *[slice(None)] * (rank - used), *entries[place + 1 :]]
-
-
-def _static_position(position: Size, size: Size, axis: int) -> Size | None:
-    """A position counted from the front, if it is known to exist; None if only the run can tell.
-
-    Raises:
-        ShapeError: it is known not to exist.
-    """
-    start = size + position if isinstance(position, int) and position < 0 else position
-    if known_nonnegative(start) and known_nonnegative(size - start - 1):
-        return start
-    if isinstance(start, int) and isinstance(size, int):
-        raise ShapeError(
-            f"index {position} is outside axis {axis}, whose size is {size}",
-            expected=f"an integer from {-size} to {size - 1}" if size else "no integer: the axis is empty",
-        )
-    return None
-
-
-def index(x: Operand, key: Any) -> Value:
-    """Basic indexing as in NumPy: ``x[key]``.
-
-    An integer is checked while the graph is built where the size of its axis is known, else at run time, when it may
-    also be a Dim, as in ``x[n - 1]``. A Dim as the bound of a slice counts from the front, and from the end if all its
-    terms are negative, as in ``x[-n:]``.
-
-    Args:
-        x: any shape.
-        key: integers, Dims, slices, ``...`` and None, or a tuple of these; and at most one array, list or value of
-            integers, for which :func:`take` is called on its axis.
-
-    Raises:
-        ShapeError: there are more entries than axes, or an integer is outside its axis.
-        DTypeError: the key has an entry of another kind.
-        IndexFault: at run time, an index is outside its axis.
-    """
-    value = as_value(x)
-    entries = _expanded(key, value.ndim)
-    if len([entry for entry in entries if isinstance(entry, Value) and entry.ndim]) > 1:
-        raise DTypeError(
-            "an index has several arrays",
-            expected="at most one",
-            remedy="gr.take one axis after the other, or gr.gather with indices of the shape of the result",
-        )
-    starts: list[Size] = []
-    sizes: list[Size] = []
-    steps: list[int] = []
-    taken: list[tuple[int, Value]] = []
-    shape: list[Size] = []
-    for entry in entries:
-        axis = len(starts)
-        if entry is None:
-            shape.append(1)
-            continue
-        start: Size = 0
-        size, step = value.shape[axis], 1
-        if isinstance(entry, slice):
-            start, size, step = resolve_slice(entry, value.shape[axis])
-            shape.append(size)
-        elif isinstance(entry, Value):
-            taken.append((axis, entry))
-            shape += entry.shape
-        else:
-            position = _static_position(entry, value.shape[axis], axis)
-            if position is None:
-                taken.append((axis, dim_size(entry)))
-            else:
-                start, size = position, 1
-        starts.append(start)
-        sizes.append(size)
-        steps.append(step)
-    value = slice_axes(value, starts, sizes, steps)
-    for axis, indices in reversed(taken):
-        value = take(value, indices, axis)
-    return _moved_to_front(reshape(value, shape), entries)
-
-
-def _moved_to_front(value: Value, entries: Sequence[Any]) -> Value:
-    """As NumPy has it, the axes of an array index come first if another index stands apart from it."""
-    advanced = [place for place, entry in enumerate(entries) if not (entry is None or isinstance(entry, slice))]
-    arrays = [place for place in advanced if isinstance(entries[place], Value) and entries[place].ndim]
-    if not arrays or advanced[-1] - advanced[0] + 1 == len(advanced):
-        return value
-    before = len([entry for entry in entries[: arrays[0]] if entry is None or isinstance(entry, slice)])
-    count = entries[arrays[0]].ndim
-    return moveaxis(value, range(before, before + count), range(count))

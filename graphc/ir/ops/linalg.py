@@ -10,7 +10,8 @@ from graphc.ir.dims import product
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, NoAttrs, OpDef, Sample, registry
 from graphc.ir.operators import Operand
-from graphc.ir.ops.elementwise import multiply, promoted
+from graphc.ir.ops.arithmetic import multiply
+from graphc.ir.ops.conversion import promoted
 from graphc.ir.ops.shape import expand_dims, reshape, squeeze, swapaxes, transpose
 from graphc.ir.types import TensorType, broadcast_shapes, shape_text, unify
 

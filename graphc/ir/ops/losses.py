@@ -8,28 +8,15 @@ from typing import Literal, TypeAlias
 from graphc.errors import ShapeError
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
+from graphc.ir.ops.arithmetic import abs, add, divide, multiply, negative, subtract
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.comparison import greater, less_equal
+from graphc.ir.ops.conversion import cast, common_dtype, float_dtype, promoted
 from graphc.ir.ops.cross_entropy import Reduction, reduced, same_shape
-from graphc.ir.ops.elementwise import (
-    abs,
-    add,
-    cast,
-    common_dtype,
-    divide,
-    exp,
-    float_dtype,
-    greater,
-    less_equal,
-    log,
-    multiply,
-    negative,
-    promoted,
-    softplus,
-    subtract,
-    where,
-)
 from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.reduce import sum
 from graphc.ir.ops.statistics import size_value
+from graphc.ir.ops.transcendental import exp, log, softplus
 from graphc.ir.types import shape_text
 
 __all__ = [

@@ -23,8 +23,10 @@ from graphc.ir.dims import product
 from graphc.ir.graph import Value
 from graphc.ir.op import Array, OpDef, Sample, no_gradient, registry
 from graphc.ir.operators import Operand
+from graphc.ir.ops.arithmetic import add, multiply, subtract
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.comparison import greater_equal, less
 from graphc.ir.ops.creation import DTypeLike, ShapeLike, zeros_like
-from graphc.ir.ops.elementwise import add, greater_equal, less, multiply, subtract, where
 from graphc.ir.ops.leaves import Variable, as_value, constant, is_weak, variable
 from graphc.ir.ops.shape import known_shape
 from graphc.ir.types import DType, Shape, TensorType, dtype_of, float32, float64, int64

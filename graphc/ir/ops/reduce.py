@@ -14,8 +14,11 @@ from graphc.ir.dims import product
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, OpDef, Sample, no_gradient, registry
 from graphc.ir.operators import Axes, Operand
+from graphc.ir.ops.arithmetic import divide, multiply
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.comparison import equal
+from graphc.ir.ops.conversion import cast
 from graphc.ir.ops.creation import eye
-from graphc.ir.ops.elementwise import cast, divide, equal, multiply, where
 from graphc.ir.ops.index import AxisAttrs
 from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.shape import broadcast_to, expand_dims, moveaxis, reshape

@@ -90,7 +90,8 @@ def _infer_reshape(attrs: ShapeAttrs, x: TensorType) -> TensorType:
     return TensorType(x.dtype, attrs.shape)
 
 
-def _sample_array(*shape: int) -> Array:
+def sample_array(*shape: int) -> Array:
+    """Numbers from -2 to 2, for samples."""
     return np.random.default_rng(5).uniform(-2, 2, shape)
 
 
@@ -104,11 +105,11 @@ RESHAPE = registry.add(
         attrs=ShapeAttrs,
         view=True,
         samples=lambda: [
-            Sample(lambda x: reshape(x, (3, 2)), (_sample_array(2, 3),), (0,)),
-            Sample(lambda x: reshape(x, (-1,)), (_sample_array(2, 1, 3),), (0,)),
-            Sample(lambda x: reshape(x, (1, 1)), (_sample_array(),), (0,)),
-            Sample(lambda x: reshape(x, ()), (_sample_array(1),), (0,)),
-            Sample(lambda x: reshape(x, (3, 0)), (_sample_array(0, 2),), (0,)),
+            Sample(lambda x: reshape(x, (3, 2)), (sample_array(2, 3),), (0,)),
+            Sample(lambda x: reshape(x, (-1,)), (sample_array(2, 1, 3),), (0,)),
+            Sample(lambda x: reshape(x, (1, 1)), (sample_array(),), (0,)),
+            Sample(lambda x: reshape(x, ()), (sample_array(1),), (0,)),
+            Sample(lambda x: reshape(x, (3, 0)), (sample_array(0, 2),), (0,)),
         ],
     )
 )
@@ -236,10 +237,10 @@ TRANSPOSE: OpDef = registry.add(
         attrs=TransposeAttrs,
         view=True,
         samples=lambda: [
-            Sample(transpose, (_sample_array(2, 3),), (0,)),
-            Sample(lambda x: transpose(x, 2, 0, 1), (_sample_array(2, 1, 3),), (0,)),
-            Sample(lambda x: transpose(x, (1, 0, 2)), (_sample_array(0, 2, 3),), (0,)),
-            Sample(lambda x: apply_one(TRANSPOSE, (x,), TransposeAttrs(())), (_sample_array(),), (0,)),
+            Sample(transpose, (sample_array(2, 3),), (0,)),
+            Sample(lambda x: transpose(x, 2, 0, 1), (sample_array(2, 1, 3),), (0,)),
+            Sample(lambda x: transpose(x, (1, 0, 2)), (sample_array(0, 2, 3),), (0,)),
+            Sample(lambda x: apply_one(TRANSPOSE, (x,), TransposeAttrs(())), (sample_array(),), (0,)),
         ],
     )
 )
@@ -322,11 +323,11 @@ BROADCAST_TO = registry.add(
         attrs=ShapeAttrs,
         view=True,
         samples=lambda: [
-            Sample(lambda x: broadcast_to(x, (2, 3)), (_sample_array(3),), (0,)),
-            Sample(lambda x: broadcast_to(x, (4, 2, 3)), (_sample_array(2, 1),), (0,)),
-            Sample(lambda x: broadcast_to(x, (2, 2)), (_sample_array(),), (0,)),
-            Sample(lambda x: broadcast_to(x, (0, 3)), (_sample_array(1, 3),), (0,)),
-            Sample(lambda x: broadcast_to(x, (2, 0)), (_sample_array(0),), (0,)),
+            Sample(lambda x: broadcast_to(x, (2, 3)), (sample_array(3),), (0,)),
+            Sample(lambda x: broadcast_to(x, (4, 2, 3)), (sample_array(2, 1),), (0,)),
+            Sample(lambda x: broadcast_to(x, (2, 2)), (sample_array(),), (0,)),
+            Sample(lambda x: broadcast_to(x, (0, 3)), (sample_array(1, 3),), (0,)),
+            Sample(lambda x: broadcast_to(x, (2, 0)), (sample_array(0),), (0,)),
         ],
     )
 )

@@ -12,11 +12,13 @@ from graphc.ir.build import apply_one
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.operators import Operand
+from graphc.ir.ops.arithmetic import divide, multiply, subtract
+from graphc.ir.ops.conversion import cast, float_dtype
 from graphc.ir.ops.differentiation import stop_gradient
-from graphc.ir.ops.elementwise import cast, divide, exp, float_dtype, log, multiply, subtract
 from graphc.ir.ops.index import AxisAttrs
 from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.reduce import max, sum
+from graphc.ir.ops.transcendental import exp, log
 from graphc.ir.types import TensorType, normalize_axis
 
 __all__ = ["log_softmax", "softmax"]

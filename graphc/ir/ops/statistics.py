@@ -8,11 +8,15 @@ from graphc.ir import dims
 from graphc.ir.dims import Size
 from graphc.ir.graph import Value
 from graphc.ir.operators import Axes, Operand
+from graphc.ir.ops.arithmetic import add, divide, subtract
+from graphc.ir.ops.choice import where
+from graphc.ir.ops.comparison import equal, isfinite
+from graphc.ir.ops.conversion import cast, float_dtype
 from graphc.ir.ops.differentiation import stop_gradient
-from graphc.ir.ops.elementwise import add, cast, divide, equal, exp, float_dtype, isfinite, log, sqrt, subtract, where
 from graphc.ir.ops.leaves import as_value, dim_size
 from graphc.ir.ops.reduce import max, sum
 from graphc.ir.ops.shape import squeeze
+from graphc.ir.ops.transcendental import exp, log, sqrt
 from graphc.ir.types import DType, float64, normalize_axes
 
 __all__ = ["logsumexp", "mean", "std", "var"]

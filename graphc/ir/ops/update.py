@@ -11,7 +11,8 @@ from graphc.ir.build import apply_one
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, NoAttrs, OpDef, Sample, registry
 from graphc.ir.operators import Operand
-from graphc.ir.ops.elementwise import add, multiply, promoted
+from graphc.ir.ops.arithmetic import add, multiply
+from graphc.ir.ops.conversion import promoted
 from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.linalg import matmul
 from graphc.ir.ops.reduce import sum

@@ -59,11 +59,18 @@ def _labels_of(target: Value, shape: Shape, axis: int, matcher: Matcher) -> Labe
         padded = (1,) * (len(shape) - labels.ndim) + labels.shape
         rows = _without(shape, axis)
         if _are_classes(classes, shape, axis, matcher) and padded[axis] == 1 and _without(padded, axis) == rows:
-            source = through_reshapes(labels, matcher, "cast")
-            if not preserves(source.dtype, labels.dtype):
-                source = through_reshapes(labels, matcher)
-            return Labels(ops.reshape(source, rows), may_be_none=True)
+            return Labels(ops.reshape(_original(labels, matcher), rows), may_be_none=True)
     return None
+
+
+def _original(labels: Value, matcher: Matcher) -> Value:
+    """The labels before reshapes and casts that left their numbers as they are."""
+    while node := matcher.producer(labels, "reshape", "cast"):
+        (source,) = node.inputs
+        if not source.dtype.is_integer or not preserves(source.dtype, labels.dtype):
+            break
+        labels = source
+    return labels
 
 
 def _labels_of_unit_rows(node: Node, axis: int, matcher: Matcher) -> Labels | None:

@@ -3,6 +3,8 @@
 With e = exp(x) and s its sum along an axis, kept or put back by a reshape, softmax is found in ``e / s``,
 ``e * (1 / s)`` and ``exp(log_softmax)``; log-softmax in ``log(softmax)`` and ``x - log(s)``. A maximum that was
 subtracted from x is left out again: the result is the same whatever number is subtracted along the axis.
+
+A row that holds +inf becomes NaN as a whole, where ``e / s`` has NaN there and zeros elsewhere.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ def broadcast_again(node: Node, matcher: Matcher) -> Value | None:
     (x,) = node.inputs
     if x.shape == node.output.shape:
         return x
+    if x.ndim and (number := scalar_of(x, matcher)) is not None:
+        return spread(literal(number, x.dtype), node.output.shape)
     if inner := matcher.producer(x, "broadcast_to"):
         return spread(inner.inputs[0], node.output.shape)
     inner = matcher.producer(x, "reshape")

@@ -35,8 +35,8 @@ class Kernel:
 
     ``source`` defines ``kernel(args, lo, hi)``, where ``args`` is a table of 8-byte words: the addresses of the inputs,
     of the outputs and of the scratch buffers; then ``sizes``; then, where it ``faults``, the address of the status
-    words; then, where it names a ``blas`` routine, that routine's address. It does the part from ``lo`` to ``hi`` of its
-    outer range; parts are independent of each other.
+    words; then, where it names a ``blas`` routine, that routine's address. It does the part from ``lo`` to ``hi`` of
+    its outer range; parts are independent of each other.
 
     Attributes:
         name: for people: shown in plans and profiles.
@@ -72,6 +72,7 @@ class KernelRegistry(Mapping[str, Maker]):
         self._makers: dict[str, Maker] = {}
 
     def add(self, name: str, maker: Maker) -> None:
+        """Register a maker; an operation may have one."""
         if name in self._makers:
             raise ValueError(f"the operation {name!r} has two kernels")
         self._makers[name] = maker

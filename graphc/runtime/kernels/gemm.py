@@ -43,7 +43,8 @@ class _Words:
 
 def _batch(views: Sequence[View], names: Sequence[str], words: _Words, shape: Sequence[Size]) -> list[str]:
     """Lines that turn the batch index ``t`` into the offset of each operand's matrix."""
-    lines = ["rest = t", *(f"{name} = {words.read(f'{name}_start', view.offset)}" for name, view in zip(names, views))]
+    lines = ["rest = t"]
+    lines += [f"{name} = {words.read(f'{name}_start', view.offset)}" for name, view in zip(names, views, strict=True)]
     for axis in reversed(range(len(shape))):
         if shape[axis] == 1:
             continue
@@ -59,8 +60,8 @@ def _batch(views: Sequence[View], names: Sequence[str], words: _Words, shape: Se
 def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool = False) -> Kernel:
     """``out = a @ b``, or ``beta * c + alpha * (a @ b)``, for operands that :func:`blas_layout` accepts.
 
-    The buffers are a, b, out; or c, a, b, alpha, beta, out. With ``shared``, c and out are one memory. Rows of the result,
-    or its columns where there are more of them, are the outer range; for a batch, the matrices are.
+    The buffers are a, b, out; or c, a, b, alpha, beta, out. With ``shared``, c and out are one memory. Rows of the
+    result, or its columns where there are more of them, are the outer range; for a batch, the matrices are.
     """
     dtype = out.buffer.dtype
     kind = code(dtype)
@@ -83,10 +84,10 @@ def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool
     if batch:
         body += ["for t in range(lo, hi):"]
         inner = _batch((a, b, out), ("ia", "ib", "ic"), words, batch)
-        low, rows, columns = "0", "m", "n"
+        rows, columns = "m", "n"
     else:
         inner = [f"ia = {words.read('a_start', a.offset)}", f"ib = {words.read('b_start', b.offset)}", "ic = 0"]
-        low, rows, columns = "lo", ("m" if by_columns else "hi - lo"), ("hi - lo" if by_columns else "n")
+        rows, columns = ("m", "hi - lo") if by_columns else ("hi - lo", "n")
     if not batch and by_columns:
         inner += [f"ib += lo{f' * {leading_b}' if trans_b else ''}", "ic += lo"]
     elif not batch:

@@ -7,6 +7,8 @@ the pairs of outer and inner; each part adds its updates in their order, so sums
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from graphc.ir.dims import Size, product
 from graphc.ir.graph import Node
 from graphc.runtime.kernels.base import Kernel, code, kernel_for
@@ -20,15 +22,34 @@ def _around(node: Node) -> tuple[Size, Size, Size]:
     return product(shape[:axis]), shape[axis], product(shape[axis + 1 :])
 
 
-def _words(*names: str) -> str:
-    return "\n".join(f"    {name} = integer(args, {word})" for word, name in enumerate(names))
+def _source(words: str, length: str, body: str) -> str:
+    """A kernel over blocks of ``length`` units: ``body`` does the units ``first`` to ``last`` of ``block``."""
+    read = "\n".join(f"{word} = integer(args, {place})" for place, word in enumerate(words.split()))
+    return f"""
+def kernel(args, lo, hi):
+{indent(read, "    ")}
+    for block in range(lo // max({length}, 1), (hi + {length} - 1) // max({length}, 1)):
+        first = max(lo - block * {length}, 0)
+        last = min(hi - block * {length}, {length})
+{indent(body, "        ")}
+"""
 
 
-def _over_inner(inner: Size, indent: int, *lines: str) -> str:
-    """The lines for each inner item ``i``; without a loop where the indexed axis is the last."""
-    head = ["i = 0"] if inner == 1 else ["for i in range(inner):"]
-    step = 0 if inner == 1 else 4
-    return "\n".join(" " * (indent + (step if number else 0)) + line for number, line in enumerate([*head, *lines]))
+def _each(inner: Size, bounds: str, body: str) -> str:
+    """``body`` for every inner item ``i``: for the only one where the indexed axis is the last."""
+    return f"i = 0\n{body}" if inner == 1 else f"for i in range({bounds}):\n{indent(body, '    ')}"
+
+
+def _choose(load: str, position: str, found: str, fault: str = "") -> str:
+    """``found`` with the index as ``chosen``, counted from the front; a report, and ``fault``, if there is no such."""
+    return f"""\
+given = i64({load})
+chosen = given + size if given < 0 else given
+if 0 <= chosen and chosen < size:
+{indent(found, "    ")}
+else:
+    report_fault(status, 1, given, {position})
+{indent(fault, "    ")}""".rstrip()
 
 
 @kernel_for("take")
@@ -37,30 +58,15 @@ def take(node: Node) -> Kernel:
     x, indices = node.inputs
     outer, size, inner = _around(node)
     dtype, kind = code(x.dtype), code(indices.dtype)
-    found = f"store_{dtype}_2(out, to + i, load_{dtype}_0(x, start + i))"
-    fault = f"store_{dtype}_2(out, to + i, {dtype}(0))"
-    source = f"""
-def kernel(args, lo, hi):
-{_words("x", "indices", "out", "count", "size", "inner", "status")}
-    block = lo // max(count, 1)
-    k = lo - block * count
-    for row in range(lo, hi):
-        given = i64(load_{kind}_1(indices, k))
-        chosen = given + size if given < 0 else given
-        to = row * inner
-        if 0 <= chosen and chosen < size:
-            start = (block * size + chosen) * inner
-{_over_inner(inner, 12, found)}
-        else:
-            report_fault(status, 1, given, k)
-{_over_inner(inner, 12, fault)}
-        k += 1
-        if k == count:
-            k = 0
-            block += 1
-"""
-    work = node.output.size + outer * indices.size
-    return Kernel("take", source, outer * indices.size, (indices.size, size, inner), work=work, faults=True)
+    copy = _each(inner, "inner", f"store_{dtype}_2(out, to + i, load_{dtype}_0(x, start + i))")
+    found = f"start = (block * size + chosen) * inner\n{copy}"
+    fault = _each(inner, "inner", f"store_{dtype}_2(out, to + i, {dtype}(0))")
+    choose = _choose(f"load_{kind}_1(indices, k)", "k", found, fault)
+    body = f"for k in range(first, last):\n    to = (block * count + k) * inner\n{indent(choose, '    ')}"
+    source = _source("x indices out count size inner status", "count", body)
+    count = indices.size
+    work = node.output.size + outer * count
+    return Kernel("take", source, outer * count, (count, size, inner), work=work, faults=True)
 
 
 @kernel_for("gather")
@@ -69,28 +75,12 @@ def gather(node: Node) -> Kernel:
     x, indices = node.inputs
     outer, size, inner = _around(node)
     dtype, kind = code(x.dtype), code(indices.dtype)
+    found = f"store_{dtype}_2(out, to + i, load_{dtype}_0(x, (block * size + chosen) * inner + i))"
+    fault = f"store_{dtype}_2(out, to + i, {dtype}(0))"
+    choose = _each(inner, "inner", _choose(f"load_{kind}_1(indices, to + i)", "to + i", found, fault))
+    body = f"for k in range(first, last):\n    to = (block * count + k) * inner\n{indent(choose, '    ')}"
+    source = _source("x indices out count size inner status", "count", body)
     count = indices.shape[node.attrs.axis]
-    body = f"""\
-given = i64(load_{kind}_1(indices, to + i))
-chosen = given + size if given < 0 else given
-if 0 <= chosen and chosen < size:
-    store_{dtype}_2(out, to + i, load_{dtype}_0(x, (block * size + chosen) * inner + i))
-else:
-    report_fault(status, 1, given, to + i)
-    store_{dtype}_2(out, to + i, {dtype}(0))""".splitlines()
-    source = f"""
-def kernel(args, lo, hi):
-{_words("x", "indices", "out", "count", "size", "inner", "status")}
-    block = lo // max(count, 1)
-    k = lo - block * count
-    for row in range(lo, hi):
-        to = row * inner
-{_over_inner(inner, 8, *body)}
-        k += 1
-        if k == count:
-            k = 0
-            block += 1
-"""
     return Kernel("gather", source, outer * count, (count, size, inner), work=4 * indices.size, faults=True)
 
 
@@ -99,57 +89,43 @@ def _adjoint(node: Node, count: Size, add: str) -> Kernel:
     x, _, updates = node.inputs
     outer, size, inner = _around(node)
     dtype = code(x.dtype)
-    name = node.op.name
-    source = f"""
-def kernel(args, lo, hi):
-{_words("x", "indices", "updates", "out", "count", "size", "inner", "status")}
-    for block in range(lo // max(inner, 1), (hi + inner - 1) // max(inner, 1)):
-        first = max(lo - block * inner, 0)
-        last = min(hi - block * inner, inner)
-        for row in range(block * size, (block + 1) * size):
-            for i in range(first, last):
-                store_{dtype}_3(out, row * inner + i, load_{dtype}_0(x, row * inner + i))
-        for k in range(count):
-{add}
-"""
+    copy = _each(inner, "first, last", f"store_{dtype}_3(out, row + i, load_{dtype}_0(x, row + i))")
+    body = f"""\
+for k in range(size):
+    row = (block * size + k) * inner
+{indent(copy, "    ")}
+for k in range(count):
+{indent(add, "    ")}"""
+    source = _source("x indices updates out count size inner status", "inner", body)
     grain = 1 if inner == 1 else _CACHE_LINE // x.dtype.itemsize
     work = x.size + 2 * updates.size
-    return Kernel(name, source, outer * inner, (count, size, inner), work=work, faults=True, grain=grain)
+    return Kernel(node.op.name, source, outer * inner, (count, size, inner), work=work, faults=True, grain=grain)
+
+
+def _sum(node: Node) -> str:
+    """Inner item ``i`` of the update from ``start`` on added to that of the result from ``to`` on."""
+    dtype = code(node.output.dtype)
+    return f"store_{dtype}_3(out, to + i, {dtype}(load_{dtype}_3(out, to + i) + load_{dtype}_2(updates, start + i)))"
 
 
 @kernel_for("index_add")
 def index_add(node: Node) -> Kernel:
     """Slices added to a copy."""
-    x, indices, _ = node.inputs
-    dtype, kind = code(x.dtype), code(indices.dtype)
-    add = f"""\
-            given = i64(load_{kind}_1(indices, k))
-            chosen = given + size if given < 0 else given
-            if 0 <= chosen and chosen < size:
-                to = (block * size + chosen) * inner
-                start = (block * count + k) * inner
-                for i in range(first, last):
-                    total = load_{dtype}_3(out, to + i) + load_{dtype}_2(updates, start + i)
-                    store_{dtype}_3(out, to + i, {dtype}(total))
-            else:
-                report_fault(status, 1, given, k)"""
-    return _adjoint(node, indices.size, add)
+    inner = _around(node)[2]
+    indices = node.inputs[1]
+    found = f"""\
+to = (block * size + chosen) * inner
+start = (block * count + k) * inner
+{_each(inner, "first, last", _sum(node))}"""
+    return _adjoint(node, indices.size, _choose(f"load_{code(indices.dtype)}_1(indices, k)", "k", found))
 
 
 @kernel_for("scatter_add")
 def scatter_add(node: Node) -> Kernel:
     """Items added to a copy, one for each index."""
-    x, indices, _ = node.inputs
-    dtype, kind = code(x.dtype), code(indices.dtype)
-    add = f"""\
-            start = (block * count + k) * inner
-            for i in range(first, last):
-                given = i64(load_{kind}_1(indices, start + i))
-                chosen = given + size if given < 0 else given
-                if 0 <= chosen and chosen < size:
-                    to = (block * size + chosen) * inner + i
-                    total = load_{dtype}_3(out, to) + load_{dtype}_2(updates, start + i)
-                    store_{dtype}_3(out, to, {dtype}(total))
-                else:
-                    report_fault(status, 1, given, start + i)"""
+    inner = _around(node)[2]
+    indices = node.inputs[1]
+    found = f"to = (block * size + chosen) * inner\n{_sum(node)}"
+    choose = _choose(f"load_{code(indices.dtype)}_1(indices, start + i)", "start + i", found)
+    add = f"start = (block * count + k) * inner\n{_each(inner, 'first, last', choose)}"
     return _adjoint(node, indices.shape[node.attrs.axis], add)

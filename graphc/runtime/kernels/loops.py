@@ -1,8 +1,8 @@
 """Kernels for chains of elementwise operations with reductions at their ends: one loop nest computes them all.
 
-The loop nest runs over one space of axes. Every operand has a stride for each axis (0 where it is broadcast, or where it
-is a reduction over that axis). Neighbouring axes that every operand steps through alike are merged, so most kernels have
-one or two loops. Sizes and strides are arguments; which strides are 0 or 1 is part of the source.
+The loop nest runs over one space of axes. Every operand has a stride for each axis (0 where it is broadcast, or where
+it is a reduction over that axis). Neighbouring axes that every operand steps through alike are merged, so most kernels
+have one or two loops. Sizes and strides are arguments; which strides are 0 or 1 is part of the source.
 
 Order of the loops, and what may run in parallel:
 
@@ -82,9 +82,7 @@ class _Axis:
 def _aligned(view: View, space: Shape) -> list[Size]:
     """The strides of an input for the axes of the space: 0 where it is broadcast."""
     extra = len(space) - len(view.shape)
-    return [0] * extra + [
-        0 if size == 1 else stride for size, stride in zip(view.shape, view.strides, strict=True)
-    ]
+    return [0] * extra + [0 if size == 1 else stride for size, stride in zip(view.shape, view.strides, strict=True)]
 
 
 def _result_strides(value: Value, view: View, space: Shape) -> list[Size]:
@@ -285,4 +283,3 @@ def loop_kernel(
     text = "def kernel(args, lo, hi):\n" + "\n".join([*source.header, *source.lines]) + "\n"
     grain = 64 if in_memory and parallel == kept[-1] else 1024 if len(axes) == 1 and kept else 1
     return Kernel(name, text, extent, tuple(source.sizes), work=items * weight, grain=grain)
-

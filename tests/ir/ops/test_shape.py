@@ -88,6 +88,7 @@ def test_reshape_refuses(shape: Any, target: Any, words: str) -> None:
     with pytest.raises(gr.ShapeError) as error:
         gr.reshape(gr.placeholder(shape), target)
     assert words in str(error.value)
+    assert __file__ in str(error.value)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

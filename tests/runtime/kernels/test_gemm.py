@@ -11,7 +11,9 @@ import graphc as gr
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
-@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (3, 4, 5), (1, 7, 1), (5, 1, 2), (0, 3, 2), (3, 0, 2), (2, 3, 0), (40, 33, 70)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(1, 1, 1), (3, 4, 5), (1, 7, 1), (5, 1, 2), (0, 3, 2), (3, 0, 2), (2, 3, 0), (40, 33, 70)]
+)
 def test_product_of_all_transpositions(dtype: str, m: int, k: int, n: int) -> None:
     rng = np.random.default_rng(0)
     for flip_a, flip_b in itertools.product([False, True], repeat=2):
@@ -27,7 +29,13 @@ def test_product_of_all_transpositions(dtype: str, m: int, k: int, n: int) -> No
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((2, 1, 3, 4), (6, 4, 5)), ((0, 3, 4), (4, 5)), ((2, 3, 3, 4), (2, 3, 4, 2))],
+    [
+        ((2, 3, 4), (4, 5)),
+        ((3, 4), (2, 4, 5)),
+        ((2, 1, 3, 4), (6, 4, 5)),
+        ((0, 3, 4), (4, 5)),
+        ((2, 3, 3, 4), (2, 3, 4, 2)),
+    ],
 )
 def test_batches_broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> None:
     rng = np.random.default_rng(1)

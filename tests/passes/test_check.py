@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc.errors import FeedError, PassError
+from graphc.ir.graph import Graph, Node, Value
+from graphc.passes.check import check_passes
+from graphc.passes.dce import Dce
+from graphc.passes.pipeline import PIPELINE, Stage, run_passes
+from graphc.passes.rewrite import Matcher, rewrite
+from graphc.passes.simplify import Simplify
+
+
+@dataclass(frozen=True)
+class Replace:
+    """A pass for the tests: operations of one name become what a function makes of their operands."""
+
+    op: str
+    build: Callable[..., Value]
+    name: str = "replace"
+
+    def __call__(self, graph: Graph) -> Graph:
+        def rule(node: Node, matcher: Matcher) -> Sequence[Value] | None:
+            return (self.build(*node.inputs),) if node.op.name == self.op else None
+
+        return rewrite(graph, rule)
+
+
+def program() -> tuple[Graph, Value, gr.Variable]:
+    x = gr.placeholder(("n", 3), name="x")
+    w = gr.parameter(np.arange(3, dtype=np.float32), "w")
+    loss = gr.mean(gr.sin(x * w) ** 2)
+    return Graph.of([x], [loss, gr.exp(x)], {w: w - 0.5 * gr.grad(loss, w)}), x, w
+
+
+def stages_of(graph: Graph, *passes: Any) -> list[Stage]:
+    stages = [Stage("written", graph)]
+    for each in passes:
+        graph = each(graph)
+        stages.append(Stage(each.name, graph))
+    return stages
+
+
+def test_all_passes_keep_the_values() -> None:
+    graph, x, _ = program()
+    stages = run_passes(graph, PIPELINE)
+    check_passes(stages)
+    check_passes(stages, {x: np.array([[np.nan, np.inf, 1.0], [0.0, -0.0, -np.inf]])})
+
+
+def test_through_compile() -> None:
+    x = gr.placeholder((None, 3), name="x")
+    t = gr.placeholder((None,), "int64", name="t")
+    w, b = gr.parameter(np.zeros((3, 2), np.float32), "w"), gr.parameter(np.zeros(2, np.float32), "b")
+    loss = gr.cross_entropy(x @ w + b, t)
+    updates = {p: p - 0.1 * g for p, g in zip((w, b), gr.grad(loss, [w, b]), strict=True)}
+    step = gr.compile([x, t], loss, updates, verify=True)
+    np.testing.assert_allclose(step(np.ones((4, 3), np.float32), np.array([0, 1, 1, 0])), np.log(2), 1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Replace("sin", gr.cos),
+        Replace("sin", lambda x: gr.sin(x) * 1.001),
+        Replace("multiply", lambda x, y: gr.multiply(x, y) + 1e-2),
+        Replace("exp", lambda x: gr.where(x > 0.9, 0.0, gr.exp(x))),
+    ],
+)
+def test_the_first_wrong_pass_is_named(wrong: Replace) -> None:
+    graph, _, _ = program()
+    stages = stages_of(graph, Dce(), Simplify(), wrong, Simplify("later"))
+    with pytest.raises(PassError, match="the pass 'replace' changed"):
+        check_passes(stages)
+
+
+def test_the_message_tells_what_changed_and_by_how_much() -> None:
+    x = gr.placeholder((4,), "float64", name="x")
+    graph = Graph.of([x], [gr.cos(x), gr.floor(x)])
+    wrong = Replace("floor", lambda x: gr.where(x == 2.5, 7.0, gr.floor(x)))
+    with pytest.raises(PassError) as info:
+        check_passes(stages_of(graph, wrong), {x: np.array([0.5, 1.5, 2.5, 3.5])})
+    assert str(info.value).splitlines()[0] == (
+        "the pass 'replace' changed output 1: 1 of 4 items; the largest difference is at [2], where 2.0 became 7.0"
+    )
+    assert "disable='replace'" in info.value.remedy
+    assert info.value.location is not None
+    assert "gr.floor(x)" in info.value.location.text
+
+
+def test_next_values_are_compared_by_variable() -> None:
+    graph, _, w = program()
+    with pytest.raises(PassError, match="changed the next value of 'w'"):
+        check_passes(stages_of(graph, Replace("subtract", lambda x, y: x - 2.0 * y)))
+    kept = Graph.of(graph.inputs, graph.outputs, {w: w})
+    with pytest.raises(PassError, match="changed the next value of 'w'"):
+        check_passes([Stage("written", graph), Stage("forget", kept)])
+    lost = Graph.of(graph.inputs, graph.outputs)
+    with pytest.raises(PassError, match="the pass 'forget' lost the next value of 'w'"):
+        check_passes([Stage("written", graph), Stage("forget", lost)])
+
+
+def test_an_update_that_changes_nothing_may_go() -> None:
+    v = gr.variable(np.arange(3.0), "v")
+    x = gr.placeholder((3,), "float64", name="x")
+    graph = Graph.of([x], [x + v], {v: v})
+    assert Dce()(graph).updates == ()
+    check_passes(stages_of(graph, Dce()))
+
+
+def test_infinities_and_nan_are_themselves_alone() -> None:
+    x = gr.placeholder((3,), name="x")
+    point = {x: np.array([np.nan, np.inf, 1.0], np.float32)}
+    graph = Graph.of([x], [gr.exp(x)])
+    check_passes(stages_of(graph, Replace("exp", lambda x: gr.exp(x) * 1.0)), point)
+    for wrong in (lambda x: gr.where(gr.isnan(x), 0.0, gr.exp(x)), lambda x: gr.minimum(gr.exp(x), 3e38)):
+        with pytest.raises(PassError, match="became"):
+            check_passes(stages_of(graph, Replace("exp", wrong)), point)
+
+
+def test_integers_and_bools_are_compared_exactly() -> None:
+    x = gr.placeholder((3,), "int64", name="x")
+    big = {x: np.array([2**60, 1, 2])}
+    graph = Graph.of([x], [gr.abs(x), gr.abs(x) > 1])
+    with pytest.raises(PassError, match="changed output 0"):
+        check_passes(stages_of(graph, Replace("abs", lambda x: gr.abs(x) + gr.cast(x > 2**50, "int64"))), big)
+    with pytest.raises(PassError, match="changed output 1: 1 of 3 items"):
+        check_passes(stages_of(graph, Replace("greater", lambda x, y: x >= y)), big)
+
+
+def test_rounding_is_allowed_by_dtype() -> None:
+    for dtype, small, large in (("float32", 1e-6, 1e-3), ("float64", 1e-12, 1e-7)):
+        x = gr.placeholder((50,), dtype, name="x")
+        graph = Graph.of([x], [gr.sin(x)])
+        check_passes(stages_of(graph, Replace("sin", lambda x, e=small: gr.sin(x) * (1 + e))))
+        with pytest.raises(PassError):
+            check_passes(stages_of(graph, Replace("sin", lambda x, e=large: gr.sin(x) * (1 + e))))
+
+
+def test_a_graph_that_cannot_be_evaluated() -> None:
+    graph, _, _ = program()
+    with pytest.raises(PassError, match="after the pass 'replace' the graph cannot be evaluated"):
+        check_passes(stages_of(graph, Replace("sin", lambda x: x + gr.sum(gr.take(gr.sin(x), np.array([99]), 0)))))
+
+
+def test_sizes_that_must_be_equal() -> None:
+    """Open sizes that meet each other, or a number, are given one value."""
+    x, y = gr.placeholder((None, None), name="x"), gr.placeholder((None, "m"), name="y")
+    z = gr.placeholder((None, 4), name="z")
+    graph = Graph.of([x, y, z], [x @ y + 1.0, x + z, gr.sum(y[:, :1])])
+    check_passes(run_passes(graph))
+    with pytest.raises(PassError):
+        check_passes(stages_of(graph, Replace("matmul", lambda x, y: x @ y + 0.1)))
+
+
+def test_sizes_that_are_expressions() -> None:
+    x, y = gr.placeholder(("n", 2), name="x"), gr.placeholder((gr.placeholder(("n",)).shape[0] * 2,), name="y")
+    graph = Graph.of([x, y], [x.reshape(-1) + y])
+    check_passes(run_passes(graph))
+
+
+def test_variables_of_equal_items_are_moved() -> None:
+    """With a bias of zeros as it is, a pass that drops it would not be found."""
+    b = gr.parameter(np.zeros(3, np.float32), "b")
+    x = gr.placeholder((3,), name="x")
+    graph = Graph.of([x], [gr.exp(x) + b])
+    with pytest.raises(PassError):
+        check_passes(stages_of(graph, Replace("add", lambda x, y: x)))
+    np.testing.assert_array_equal(b.value, np.zeros(3))
+
+
+def test_integers_drawn_are_indices() -> None:
+    table = gr.parameter(np.arange(8, dtype=np.float32).reshape(2, 4), "table")
+    ids = gr.placeholder((5,), "int32", name="ids")
+    check_passes(run_passes(Graph.of([ids], [gr.take(table, ids, 0)])))
+    with pytest.raises(FeedError, match="the numbers drawn for verification do not fit") as info:
+        check_passes(run_passes(Graph.of([ids], [gr.take(table, ids + 2, 0)])))
+    assert "verify={placeholder: array" in info.value.remedy
+
+
+def test_given_arrays() -> None:
+    graph, x, w = program()
+    stages = run_passes(graph)
+    check_passes(stages, {x: np.ones((2, 3)), w: np.ones(3)})
+    with pytest.raises(FeedError, match="nothing was given for 'x'"):
+        check_passes(stages, {})
+    with pytest.raises(FeedError, match="the array for 'x' has shape"):
+        check_passes(stages, {x: np.ones((2, 4))})
+
+
+def test_the_same_seed_draws_the_same_numbers() -> None:
+    graph, _, _ = program()
+    stages = stages_of(graph, Replace("sin", gr.cos))
+    messages = []
+    for seed in (1, 1, 2):
+        with pytest.raises(PassError) as info:
+            check_passes(stages, seed=seed)
+        messages.append(str(info.value))
+    assert messages[0] == messages[1] != messages[2]
