@@ -126,7 +126,7 @@ class Function:
         """A stage in Graphviz's DOT language."""
         from graphc.viz import to_dot
 
-        return to_dot(self.stage(stage))
+        return to_dot(self.stage(stage), title=stage)
 
     def explain(self) -> str:
         """What each pass did and how long it took, and what became of the graph."""
@@ -169,5 +169,5 @@ class Function:
 
     def __repr__(self) -> str:
         graph = self.graph
-        steps = len(self._executor.program.steps)
-        return f"<Function: {len(graph.inputs)} inputs, {len(graph.outputs)} outputs, {len(graph.updates)} updates, {steps} steps>"
+        counts = (len(graph.inputs), len(graph.outputs), len(graph.updates), len(self._executor.program.steps))
+        return "<Function: {} inputs, {} outputs, {} updates, {} steps>".format(*counts)

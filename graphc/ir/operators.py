@@ -117,13 +117,13 @@ class Operators:
 
     def __eq__(self, other: object) -> Value:  # type: ignore[override]
         """Elementwise, as in NumPy. Sets and mappings of values go by identity."""
-        if isinstance(other, Operators | np.ndarray | np.generic | int | float | list):
+        if isinstance(other, Operators | np.ndarray | np.generic | int | float | list | Dim):
             return _call("equal", self, other)
         return NotImplemented
 
     def __ne__(self, other: object) -> Value:  # type: ignore[override]
         """Elementwise, as in NumPy. Sets and mappings of values go by identity."""
-        if isinstance(other, Operators | np.ndarray | np.generic | int | float | list):
+        if isinstance(other, Operators | np.ndarray | np.generic | int | float | list | Dim):
             return _call("not_equal", self, other)
         return NotImplemented
 

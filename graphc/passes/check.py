@@ -78,6 +78,8 @@ def check_passes(stages: Sequence[NamedGraph], feeds: Mapping[Value, Any] | None
                 remedy=_remedy(stage),
                 location=error.location,
             ) from error
+        for variable, _ in written.graph.updates:  # what is no longer updated keeps its value
+            found.setdefault(variable, leaves.get(variable, variable.node.attrs.storage.array))
         _compare(stage, found, expected, written.graph)
 
 

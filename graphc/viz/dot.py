@@ -139,9 +139,9 @@ class _Drawing:
         def place(node: Node) -> Path:
             path: Path = (region[node],)
             scope = drawn_scope(graph, node, region)
-            for part in scope.split("/") if scope else ():
-                path = (*path, part)
-                self._box(path, part, SCOPE)
+            for name in scope.split("/") if scope else ():
+                path = (*path, name)
+                self._box(path, name, SCOPE)
             return path
 
         part = _Part(graph, "n", value_names(graph), place, {value for _, value in graph.updates})

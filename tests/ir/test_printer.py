@@ -110,9 +110,9 @@ def test_several_graphs_of_one_node_share_its_numbers() -> None:
 
     x = ops.placeholder((None,), name="x")
     text = to_text(Graph.of([x], [doubled(doubled(x))]))
-    assert "%0: float32[?0] = custom_gradient(%x, name='doubled')\n  forward:\n    inputs: %0.0\n" in text
+    assert "%0: float32[?0] = custom_gradient(%x, function='doubled')\n  forward:\n    inputs: %0.0\n" in text
     assert "  backward:\n    inputs: %0.2, %0.3\n" in text
-    assert "%1: float32[?0] = custom_gradient(%0, name='doubled')\n  forward:\n    inputs: %1.0\n" in text
+    assert "%1: float32[?0] = custom_gradient(%0, function='doubled')\n  forward:\n    inputs: %1.0\n" in text
     assert_names_are_unique(text)
 
 

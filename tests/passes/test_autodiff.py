@@ -64,11 +64,11 @@ def test_matrix_product() -> None:
         "%a: float64[2, 3] = placeholder()\n"
         "%b: float64[3, 4] = placeholder()\n"
         "%g: float64[2, 4] = placeholder()\n"
-        "%0: float64[3, 2] = transpose(%a, axes=(1, 0))\n"
-        "%1: float64[3, 4] = matmul(%0, %g)\n"
-        "%2: float64[4, 3] = transpose(%b, axes=(1, 0))\n"
-        "%3: float64[2, 3] = matmul(%g, %2)\n"
-        "outputs: %3, %1\n"
+        "%0: float64[4, 3] = transpose(%b, axes=(1, 0))\n"
+        "%1: float64[2, 3] = matmul(%g, %0)\n"
+        "%2: float64[3, 2] = transpose(%a, axes=(1, 0))\n"
+        "%3: float64[3, 4] = matmul(%2, %g)\n"
+        "outputs: %1, %3\n"
     )
 
 
@@ -112,10 +112,10 @@ def test_broadcast_over_symbolic_sizes() -> None:
 
 
 def test_unused_values_have_a_gradient_of_zeros() -> None:
-    text = expanded(lambda x, y: gr.grad(gr.sum(gr.exp(x)), [y, x]), ("x", (2,)), ("y", (3,)))
-    assert "outputs: %2, %3\n" in text or "broadcast_to" in text
-    graph, feeds = graph_of(lambda x, y: gr.grad(gr.sum(gr.exp(x)), y), [X, Y])
-    np.testing.assert_array_equal(results(applied(graph, Autodiff()), feeds)[0], np.zeros(4))
+    graph, feeds = graph_of(lambda x, y: gr.grad(gr.sum(gr.exp(x)), [y, x]), [X, Y])
+    after = applied(graph, Autodiff(), Simplify())
+    assert formulas(after.outputs) == ["broadcast_to(0.0, shape=(4,))", "exp(x)"]
+    np.testing.assert_array_equal(results(after, feeds)[0], np.zeros(4))
 
 
 def test_no_work_for_what_does_not_depend_on_wrt() -> None:
@@ -289,7 +289,7 @@ def test_reverse_and_forward_mode_are_those_of_pytorch(name: str) -> None:
     value, pull = torch.func.vjp(torch_build, *tensors)
     cotangent = np.random.default_rng(3).standard_normal(tuple(value.shape))
     tangents = [np.random.default_rng(4 + place).standard_normal(array.shape) for place, array in enumerate(arrays)]
-    _, pushed = torch.func.jvp(torch_build, tensors, tuple(torch.tensor(tangent) for tangent in tangents))
+    _, pushed = torch.autograd.functional.jvp(torch_build, tensors, tuple(map(torch.tensor, tangents)))
 
     def derivatives(*values: Value) -> list[Value]:
         output = build(*values)
@@ -336,7 +336,7 @@ def test_hessian_by_forward_over_reverse() -> None:
     rows = [gr.jvp(gradient, x, gr.constant(row)) for row in np.eye(3)]
     point = np.array([0.3, 0.5, 0.9])
     found = results(applied(Graph.of([x], rows), Autodiff()), {x: point})
-    wanted = torch.func.hessian(lambda x: torch.prod(torch.sin(x)))(torch.tensor(point))
+    wanted = torch.autograd.functional.hessian(lambda x: torch.prod(torch.sin(x)), torch.tensor(point))
     np.testing.assert_allclose(np.stack(found), wanted.numpy(), 1e-10)
 
 

@@ -102,7 +102,14 @@ def test_next_values_are_compared_by_variable() -> None:
     with pytest.raises(PassError, match="changed the next value of 'w'"):
         check_passes([Stage("written", graph), Stage("forget", kept)])
     lost = Graph.of(graph.inputs, graph.outputs)
-    with pytest.raises(PassError, match="the pass 'forget' lost the next value of 'w'"):
+    with pytest.raises(PassError, match="changed the next value of 'w'"):
+        check_passes([Stage("written", graph), Stage("forget", lost)])
+
+
+def test_outputs_that_are_lost() -> None:
+    graph, _, _ = program()
+    lost = Graph.of(graph.inputs, graph.outputs[:1], dict(graph.updates))
+    with pytest.raises(PassError, match="the pass 'forget' lost output 1"):
         check_passes([Stage("written", graph), Stage("forget", lost)])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
+import torch
 
 import graphc as gr
 from graphc.errors import DTypeError, ShapeError
@@ -265,8 +266,6 @@ def test_time_is_linear_in_the_number_of_terms() -> None:
 
 
 def test_gemm_is_that_of_pytorch() -> None:
-    import torch
-
     def build(c: Value, a: Value, b: Value, alpha: Value, beta: Value) -> Value:
         return gr.gemm(c, a, b, alpha, beta)
 

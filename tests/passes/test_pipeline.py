@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from graphc.errors import GraphError, PassError
 from graphc.ir.graph import Graph
 from graphc.ir.printer import to_text
 from graphc.passes.pipeline import PIPELINE, Pass, run_passes
-from tests.passes.passing import names, results, same
+from tests.passes.passing import names, results
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def test_every_stage_is_kept() -> None:
     stages = run_passes(graph)
     assert [stage.name for stage in stages] == ["written", *(each.name for each in PIPELINE)]
     assert stages[0].graph is graph
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in itertools.pairwise(stages):
         assert after.changed == (after.graph is not before.graph)
         assert after.seconds >= 0
 
@@ -76,11 +77,12 @@ def test_values_after_every_stage() -> None:
 def test_a_training_step_on_its_way() -> None:
     """The loss and its gradient are one operation each, and the gradient of the weights has no buffer."""
     stages = {stage.name: stage.graph for stage in run_passes(training_step()[0])}
-    assert {"exp", "log", "softmax", "grad"} <= set(names(stages["recognize"])) | {"exp", "log"}
-    assert "cross_entropy" in names(stages["recognize"])
+    recognized = names(stages["recognize"])
+    assert {"softmax", "cross_entropy", "grad"} <= set(recognized)
+    assert not {"exp", "log"} & set(recognized)
     assert "grad" not in names(stages["autodiff"])
     assert names(stages["cse"]).count("matmul") == 2
-    folded = names(stages["fold_updates"])
+    folded = names(stages["dce_updates"])
     assert (folded.count("matmul"), folded.count("gemm")) == (1, 1)
     assert folded.count("cross_entropy") == folded.count("cross_entropy_grad") == 1
 
@@ -104,8 +106,9 @@ def test_differentiation_alone() -> None:
     graph, feeds = training_step()
     stages = run_passes(graph, disable=[each.name for each in PIPELINE if each.name != "autodiff"])
     assert [stage.name for stage in stages] == ["written", "autodiff"]
-    same(results(stages[-1].graph, feeds)[0], results(run_passes(graph)[-1].graph, feeds)[0]) if False else None
-    assert len(results(stages[-1].graph, feeds)) == 4
+    wanted = results(run_passes(graph)[-1].graph, feeds)
+    for found, array in zip(results(stages[-1].graph, feeds), wanted, strict=True):
+        np.testing.assert_allclose(found, array, 2e-5, 1e-6)
 
 
 def test_a_pass_that_does_not_exist() -> None:
@@ -151,10 +154,7 @@ def test_ten_thousand_nodes() -> None:
         stages = run_passes(graph)
         elapsed = time.perf_counter() - start
         assert len(stages[-1].graph.nodes) > layers
-        assert (
-            layers < 500
-            or len(stages[0].graph.nodes) + len(max(stages, key=lambda s: len(s.graph.nodes)).graph.nodes) > 10_000
-        )
+        assert max(len(stage.graph.nodes) for stage in stages) > 13 * layers
         return elapsed
 
     seconds(20)

@@ -1,4 +1,4 @@
-"""The order of steps: next values are written in place where that is right, through copies elsewhere, after all faults."""
+"""The order of steps: next values written in place where that is right, by copies elsewhere, after all faults."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from types import ModuleType
 
-from graphc.ir.ops.fused import *
 from graphc.ir.ops.activations import *
 from graphc.ir.ops.along_axis import *
 from graphc.ir.ops.arithmetic import *
@@ -14,6 +13,7 @@ from graphc.ir.ops.creation import *
 from graphc.ir.ops.cross_entropy import *
 from graphc.ir.ops.differentiation import *
 from graphc.ir.ops.einsum import *
+from graphc.ir.ops.fused import *
 from graphc.ir.ops.index import *
 from graphc.ir.ops.leaves import *
 from graphc.ir.ops.linalg import *

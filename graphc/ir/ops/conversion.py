@@ -13,7 +13,7 @@ from graphc.ir.graph import Value
 from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.leaves import as_value, is_weak
-from graphc.ir.types import DType, TensorType, dtype_of, float32, promote
+from graphc.ir.types import DType, TensorType, dtype_of, float32
 
 __all__ = ["cast"]
 
@@ -62,7 +62,7 @@ def common_dtype(operands: Sequence[Operand]) -> DType:
     """The dtype that the operands meet in: NumPy's promotion, in which Python scalars are weak."""
     strong = [as_value(operand).dtype for operand in operands if not is_weak(operand)]
     if not strong:
-        return as_value(operands[0]).dtype if len(operands) == 1 else promote(*(as_value(o).dtype for o in operands))
+        return next(as_value(kind(0)).dtype for kind in (float, int, bool) if any(type(o) is kind for o in operands))
     samples = [np.empty(0, dtype.numpy) for dtype in strong]
     scalars = [operand for operand in operands if is_weak(operand)]
     return _at_least_float32(np.result_type(*samples, *scalars))

@@ -340,7 +340,7 @@ def cross_entropy(
             losses = add(multiply(losses, 1 - label_smoothing), multiply(even, label_smoothing))
         return reduced(losses, reduction, _mean_count(goal, ignored, values.dtype))
     if label_smoothing:
-        share = divide(label_smoothing, size_value(values.shape[-1], values.dtype))
+        share = label_smoothing / size_value(values.shape[-1], values.dtype)
         goal = add(multiply(goal, 1 - label_smoothing), share)
     return reduced(apply(CROSS_ENTROPY, (values, goal), CrossEntropyAttrs()).outputs[0], reduction)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from graphc.errors import DTypeError, GradientError
@@ -203,7 +203,7 @@ class CustomGradientAttrs:
 
     forward: Graph
     backward: Graph
-    name: str = field(default="custom_gradient")
+    function: str = "custom_gradient"
 
 
 def _custom_vjp(node: Node, *cotangents: Value | None) -> list[Value]:
@@ -231,11 +231,24 @@ CUSTOM_GRADIENT = registry.add(
 )
 
 
+def _require_closed(function: str, body: Graph) -> None:
+    """A value that is not an argument would have no cotangent: its gradient would silently be zero."""
+    arguments = set(body.inputs)
+    for node in body.nodes:
+        if node.op.name in ("placeholder", "variable") and node.outputs[0] not in arguments:
+            raise GradientError(
+                f"{function} depends on {node.outputs[0]!r}, which is not among its arguments",
+                expected="a function of its arguments alone",
+                remedy="pass it as an argument, and return its cotangent",
+            )
+
+
 def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a function of values a gradient of its own.
 
     ``function(*values)`` returns a pair: its result (a value or a tuple of them), and a function which takes the
-    cotangent of each result and returns the cotangent of each argument::
+    cotangent of each result and returns the cotangent of each argument. It must take all that it depends on, variables
+    too, as arguments::
 
         @gr.custom_gradient
         def clipped_identity(x):
@@ -263,9 +276,10 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
                 f"the gradient of {function.__name__} returned types {', '.join(str(v.type) for v in cotangents)}",
                 expected=f"the types of its arguments: {', '.join(str(value.type) for value in values)}",
             )
-        attrs = CustomGradientAttrs(
-            Graph.of(arguments, results), Graph.of((*arguments, *seeds), cotangents), function.__name__
-        )
+        forward, backward = Graph.of(arguments, results), Graph.of((*arguments, *seeds), cotangents)
+        _require_closed(function.__name__, forward)
+        _require_closed(function.__name__, backward)
+        attrs = CustomGradientAttrs(forward, backward, function.__name__)
         node = apply(CUSTOM_GRADIENT, values, attrs)
         return node.outputs[0] if single else node.outputs
 

@@ -2,8 +2,9 @@
 
 They hold for every number, NaN and infinities included, but for these. ``x + 0``, ``0 - x`` and ``sum(-x)`` may give a
 zero of the other sign. Powers 0.5 and -0.5 are those of the square root also for -0.0 and -inf, as they are for NumPy's
-``**``; the power 3 is rounded twice. Constant factors are multiplied first, which rounds otherwise. ``log(exp(x))`` is x
-also where exp would overflow or underflow. ``x * 0`` and ``x - x`` are 0 for integers only: for floats they may be NaN.
+``**``; the power 3 is rounded twice. Constant factors are multiplied first, which rounds otherwise. ``log(exp(x))`` is
+x also where exp would overflow or underflow. ``x * 0`` and ``x - x`` are 0 for integers alone: of floats, they may be
+NaN.
 """
 
 from __future__ import annotations

@@ -201,6 +201,8 @@ def loop_kernel(
     """
     axes = _axes(body, inputs, outputs, partial)
     source = _Source(len(inputs) + len(outputs))
+    # A result that overwrites an operand goes through the operand's pointer: LLVM then sees one memory, item by item,
+    # and vectorises the loop.
     numbers = [*range(len(inputs)), *(shared.get(i, len(inputs) + i) for i in range(len(outputs)))]
     extents = [source.size(axis.size, "n") for axis in axes]
     operands = [
@@ -227,7 +229,7 @@ def loop_kernel(
             if output is value:
                 place = len(inputs) + i
                 index = "block" if partial and value.node.op.reduction else operands[place]
-                source.add(depth, f"store_{code(value.dtype)}_{numbers[place]}(p{place}, {index}, {text})")
+                source.add(depth, f"store_{code(value.dtype)}_{numbers[place]}(p{numbers[place]}, {index}, {text})")
 
     def compute(depth: int) -> None:
         for i, value in enumerate(body.inputs):
@@ -265,7 +267,7 @@ def loop_kernel(
     for value in dict.fromkeys(reductions):
         if in_memory:
             place = len(inputs) + next(i for i, output in enumerate(body.outputs) if output is value)
-            total = f"load_{code(value.dtype)}_{numbers[place]}(p{place}, {operands[place]})"
+            total = f"load_{code(value.dtype)}_{numbers[place]}(p{numbers[place]}, {operands[place]})"
             store(inner, value, combine(value, total))
         else:
             source.add(inner, f"t{values[value]} = {combine(value, f't{values[value]}')}")
