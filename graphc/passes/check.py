@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from graphc.errors import FeedError, GraphError, IndexFault, PassError
+from graphc.errors import FeedError, GraphError, IndexFault, Location, PassError
 from graphc.ir.binding import bind_sizes, check_constraints, label
 from graphc.ir.build import infer_types
 from graphc.ir.dims import Dim, Size, bind, symbols
@@ -57,12 +57,12 @@ def check_passes(stages: Sequence[NamedGraph], feeds: Mapping[Value, Any] | None
     sizes, leaves = _leaves(written.graph, first, feeds, np.random.default_rng(seed))
     try:
         expected = _results(first, leaves, sizes)
-    except IndexFault as error:
+    except (IndexFault, ValueError) as error:  # NumPy's, where there is no largest of no items
         raise FeedError(
-            f"the numbers drawn for verification do not fit the graph: {error.found}",
+            f"the numbers of the verification do not fit the graph: {_found(error)}",
             expected="inputs that it is defined for",
             remedy="pass verify={placeholder: array, ...}",
-            location=error.location,
+            location=_location(error),
         ) from error
     previous = written.graph
     for stage in rest:
@@ -71,16 +71,24 @@ def check_passes(stages: Sequence[NamedGraph], feeds: Mapping[Value, Any] | None
         previous = stage.graph
         try:
             found = _results(Autodiff()(stage.graph), leaves, sizes)
-        except GraphError as error:
+        except (GraphError, ValueError) as error:
             raise PassError(
-                f"after the pass {stage.name!r} the graph cannot be evaluated: {error.found}",
-                expected=error.expected,
+                f"after the pass {stage.name!r} the graph cannot be evaluated: {_found(error)}",
+                expected="results, as of the graph as written",
                 remedy=_remedy(stage),
-                location=error.location,
+                location=_location(error),
             ) from error
         for variable, _ in written.graph.updates:  # what is no longer updated keeps its value
             found.setdefault(variable, leaves.get(variable, variable.node.attrs.storage.array))
         _compare(stage, found, expected, written.graph)
+
+
+def _found(error: Exception) -> str:
+    return error.found if isinstance(error, GraphError) else str(error)
+
+
+def _location(error: Exception) -> Location | None:
+    return error.location if isinstance(error, GraphError) else None
 
 
 def _remedy(stage: NamedGraph) -> str:

@@ -25,7 +25,8 @@ class Cse:
             if node.op.name in ("placeholder", "variable"):
                 return None
             inputs = tuple(map(id, node.inputs))
-            key = (node.op.name, node.attrs, tuple(sorted(inputs)) if node.op.commutative else inputs)
+            types = tuple(value.type for value in node.outputs)
+            key = (node.op.name, node.attrs, types, tuple(sorted(inputs)) if node.op.commutative else inputs)
             original = first.setdefault(key, node)
             return None if original is node else original.outputs
 

@@ -2,7 +2,8 @@
 
 ``W - rate * (X.T @ dY)`` becomes ``gemm(W, X.T, dY, alpha=-rate, beta=1)``, which runs in place. An update is read as a
 linear combination: sums, differences and transposes of matrices, multiplied or divided by scalars. Products that
-nothing else uses are added to the rest, one after the other.
+nothing else uses are added to the rest, one after the other, where that is one matrix: several would have to be added
+up first, in more passes over memory than one kernel needs for all of them.
 """
 
 from __future__ import annotations
@@ -134,36 +135,22 @@ def _is_scalar(value: Value, other: Value) -> bool:
 def _folded(value: Value, matcher: Matcher) -> Value | None:
     terms = _terms(value, matcher)
     products = [term for term in terms if _is_product(term, matcher)]
-    rest: dict[tuple[Value, bool], list[Term]] = {}
-    for term in terms:
-        if not _is_product(term, matcher):
-            rest.setdefault((term.value, term.transposed), []).append(term)
-    if not products or not rest:
+    rest = [term for term in terms if not _is_product(term, matcher)]
+    if not products or len({(term.value, term.transposed) for term in rest}) != 1:
         return None
-    one = literal(1, value.dtype)
-    groups = [(group[0].matrix, _coefficient(group, matcher)) for group in rest.values()]
-    total, beta = groups[0]
-    if len(groups) > 1:
-        total = _scaled(total, beta, matcher)
-        for matrix, coefficient in groups[1:]:
-            total = ops.add(total, _scaled(matrix, coefficient, matcher))
-        beta = one
+    total, beta = rest[0].matrix, _coefficient(rest, matcher)
     for term in products:
         a, b = term.value.node.inputs
         if term.transposed:
             a, b = _transpose(b), _transpose(a)
         total = ops.gemm(total, a, b, _coefficient([term], matcher), beta)
-        beta = one
+        beta = literal(1, value.dtype)
     return total
 
 
 def _transpose(matrix: Value) -> Value:
     node = matrix.node
     return node.inputs[0] if node.op.name == "transpose" else ops.transpose(matrix)
-
-
-def _scaled(matrix: Value, coefficient: Value, matcher: Matcher) -> Value:
-    return matrix if scalar_of(coefficient, matcher) == 1 else ops.multiply(coefficient, matrix)
 
 
 def _coefficient(terms: Sequence[Term], matcher: Matcher) -> Value:

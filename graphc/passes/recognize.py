@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from graphc.ir.graph import Graph, Node, Value
 from graphc.passes.cse import Cse
 from graphc.passes.dce import Dce
-from graphc.passes.rewrite import Matcher, rewrite, rewrite_bodies
+from graphc.passes.rewrite import Matcher, ValueRule, first_result, rewrite, rewrite_bodies
 from graphc.passes.rules.cross_entropy import (
     log_of_chosen_softmax,
     logsumexp_less_chosen,
@@ -34,8 +33,6 @@ from graphc.passes.rules.stable import (
 from graphc.passes.simplify import Simplify
 
 __all__ = ["Recognize"]
-
-ValueRule: TypeAlias = Callable[[Node, Matcher], Value | None]
 
 COMPOSITES: Mapping[str, tuple[ValueRule, ...]] = {
     "add": (expm1_by_addition,),
@@ -72,9 +69,9 @@ class Recognize:
 
     def _apply(self, graph: Graph, rules: Mapping[str, tuple[ValueRule, ...]]) -> Graph:
         def rule(node: Node, matcher: Matcher) -> Sequence[Value] | None:
-            for each in rules.get(node.op.name, ()):
-                if (result := each(node, matcher)) is not None:
-                    return (result,)
+            result = first_result(rules.get(node.op.name, ()), node, matcher)
+            if result is not None:
+                return (result,)
             return rewrite_bodies(node, self) if rules is COMPOSITES else None
 
         return rewrite(graph, rule)

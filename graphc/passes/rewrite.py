@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeAlias
 
 from graphc.errors import VerifyError
+from graphc.ir import ops
 from graphc.ir.build import apply, rebuild
-from graphc.ir.graph import Graph, Node, Value, reachable
+from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.source import origin
 
-__all__ = ["Matcher", "Rule", "differentiated", "rewrite", "rewrite_bodies"]
+__all__ = ["Matcher", "Rule", "ValueRule", "differentiated", "first_result", "rewrite", "rewrite_bodies"]
 
 
 def differentiated(graph: Graph) -> frozenset[Value]:
@@ -42,8 +44,7 @@ class Matcher:
 
     def __init__(self, graph: Graph) -> None:
         self._fixed: set[Value] = set()
-        self._uses = Counter(value for node in reachable(graph.results) for value in node.inputs)
-        self._uses.update(graph.results)
+        self._uses = Counter(itertools.chain(graph.results, *(node.inputs for node in graph.nodes)))
 
     def fix(self, values: Iterable[Value]) -> None:
         """Hide how these values are computed."""
@@ -58,7 +59,10 @@ class Matcher:
         return value in self._fixed
 
     def shared(self, value: Value) -> bool:
-        """Whether ``value`` has more than one use, so that it is computed even if a pattern swallows one of them."""
+        """Whether ``value`` has more than one use, so that it is computed even if a pattern swallows one of them.
+
+        Uses by nodes that nothing needs count too, until these are removed.
+        """
         return self._uses[value] > 1
 
     def producer(self, value: Value, *names: str) -> Node | None:
@@ -70,6 +74,18 @@ class Matcher:
 
 Rule: TypeAlias = Callable[[Node, Matcher], Sequence[Value] | None]
 """Gives values to stand for the outputs of a node, or None to leave it."""
+
+
+ValueRule: TypeAlias = Callable[[Node, Matcher], Value | None]
+"""Gives a value to stand for the only output of a node, in a shape that broadcasts to its own, or None to leave it."""
+
+
+def first_result(rules: Iterable[ValueRule], node: Node, matcher: Matcher) -> Value | None:
+    """What the first rule that fits gives, in the shape of the node's output."""
+    for rule in rules:
+        if (result := rule(node, matcher)) is not None:
+            return ops.broadcast_to(result, node.output.shape)
+    return None
 
 
 def rewrite(graph: Graph, rule: Rule, *, protect: bool = True) -> Graph:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from graphc.ir.build import rebuild
 from graphc.ir.graph import Graph, Node, Value
 from graphc.passes.dce import Dce
-from graphc.passes.rewrite import Matcher, rewrite, rewrite_bodies
+from graphc.passes.rewrite import Matcher, ValueRule, first_result, rewrite, rewrite_bodies
 from graphc.passes.rules.arithmetic import (
     add_negative,
     add_zero,
@@ -47,12 +46,11 @@ from graphc.passes.rules.views import (
     slice_again,
     slice_of_part,
     transpose_again,
+    transpose_of_product,
     view_of_one_item,
 )
 
 __all__ = ["RULES", "Simplify"]
-
-ValueRule: TypeAlias = Callable[[Node, Matcher], Value | None]
 
 RULES: Mapping[str, tuple[ValueRule, ...]] = {
     "abs": (done_again,),
@@ -92,7 +90,7 @@ RULES: Mapping[str, tuple[ValueRule, ...]] = {
     "stop_gradient": (done_again,),
     "subtract": (subtract_zero, subtract_itself, subtract_negative),
     "sum": (reduce_single_items, reduce_broadcast, reduce_again, negative_outward),
-    "transpose": (transpose_again, view_of_one_item),
+    "transpose": (transpose_again, transpose_of_product, view_of_one_item),
     "trunc": (done_again,),
     "where": (choose,),
 }
@@ -142,9 +140,5 @@ def _step(node: Node, matcher: Matcher) -> Value | None:
     folded = fold(node, matcher)
     if folded is not None:
         return folded[0]
-    if node.op.elementwise and (result := broadcast_last(node, matcher)) is not None:
-        return result
-    for rule in RULES.get(node.op.name, ()):
-        if (result := rule(node, matcher)) is not None:
-            return result
-    return None
+    rules = RULES.get(node.op.name, ())
+    return first_result((broadcast_last, *rules) if node.op.elementwise else rules, node, matcher)

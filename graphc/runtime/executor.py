@@ -20,6 +20,7 @@ from graphc.ir.op import Array
 from graphc.ir.types import DType
 from graphc.runtime.binding import ArgumentSpec, argument_binder
 from graphc.runtime.blas import blas
+from graphc.runtime.kernels.product import product_routine
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.native import program_runner
 from graphc.runtime.plan import Plan, PlannedBuffer, make_plan
@@ -54,8 +55,7 @@ class Machine:
             words += step.sizes
             if step.kernel.faults:
                 words.append(self._status.ctypes.data)
-            if step.kernel.blas:
-                words.append(getattr(blas(), step.kernel.blas))
+            words += [_routine(name) for name in step.kernel.routines]
         self.words = np.array(words or [0], np.int64)
         self.table = np.array(table, np.int64).reshape(-1, 4)
         self.table[:, 1] = self.words.ctypes.data + self.table[:, 1] * 8
@@ -70,7 +70,7 @@ class Machine:
             for i, value in enumerate(values)
         ]
         self.bind = argument_binder(specs, self.words)
-        self.run = program_runner(self.table, self._status, uses_blas=any(step.kernel.blas for step in plan.steps))
+        self.run = program_runner(self.table, self._status, uses_blas=plan.uses_blas)
 
     def _address(self, item: PlannedBuffer, arena: Array, plan: Plan) -> int:
         """Where a buffer is; 0 for arguments and results, whose addresses change with every call."""
@@ -99,6 +99,14 @@ class Machine:
         value, position = int(self._status[1]), int(self._status[2])
         self._status[:] = 0
         return value, position
+
+
+def _routine(name: str) -> int:
+    """The address of a routine that kernels call."""
+    if name.startswith("product_"):
+        return load([product_routine(name.removeprefix("product_"))])[0]
+    address: int = getattr(blas(), name)
+    return address
 
 
 class Executor:

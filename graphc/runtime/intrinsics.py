@@ -21,6 +21,7 @@ from graphc.runtime.emit import BYTES, INT, WORD, call_address, callable_in_kern
 from graphc.runtime.mathlib import MATHEMATICS
 from graphc.runtime.primitives import PRIMITIVES
 from graphc.runtime.scalar import Scalar, converted
+from graphc.runtime.tiles import tile_names
 
 DTYPES: dict[str, Any] = {
     "f32": types.float32,
@@ -44,7 +45,7 @@ _ACCESS = re.compile(rf"\b(load|store)_({'|'.join(DTYPES)})_(\d+)\b")
 def namespace(source: str) -> dict[str, Any]:
     """The globals under which generated `source` is executed.
 
-    They are `integer`, the loads and stores that the source mentions, conversions ``f32(x) .. b1(x)``, `where`,
+    They are `integer`, the loads, stores and tiles that the source mentions, conversions ``f32(x) .. b1(x)``, `where`,
     `report_fault`, `call_gemm_f32` and `call_gemm_f64`, and the functions of `graphc.runtime.arithmetic`,
     `graphc.runtime.mathlib` and `graphc.runtime.primitives`.
     """
@@ -55,7 +56,7 @@ def namespace(source: str) -> dict[str, Any]:
     for kind, dtype, number in accesses:
         make = _load if kind == "load" else _store
         scope[f"{kind}_{dtype}_{number}"] = make(dtype, int(number), scopes)
-    return scope
+    return {**scope, **tile_names(source)}
 
 
 # Memory
@@ -168,9 +169,23 @@ def _gemm(dtype: str) -> Any:
     return call_gemm
 
 
+def _product(dtype: str) -> Any:
+    """Row-major C = beta * C + alpha * A @ B by graphc's own routine, see `graphc.runtime.kernels.product`."""
+    word, number = types.int64, DTYPES[dtype]
+
+    @instruction(types.void, *[word] * 12, number, number)
+    def call_product(builder: Any, routine: Any, *values: Any) -> None:
+        """``routine, a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, beta``; strides in items."""
+        call_address(builder, routine, WORD, [WORD] * 11 + [_IN_MEMORY[dtype]] * 2, values)
+
+    return call_product
+
+
 _COMMON: dict[str, Any] = {
     **{dtype: _conversion(dtype) for dtype in DTYPES},
     "integer": integer,
+    "call_product_f32": _product("f32"),
+    "call_product_f64": _product("f64"),
     "report_fault": report_fault,
     "where": callable_in_kernels("where", 3, _where_types),
     "call_gemm_f32": _gemm("f32"),

@@ -30,6 +30,7 @@ _C_TYPES = {
     "void": types.void,
     "int64": types.int64,
     "int64*": types.CPointer(types.int64),
+    "float32": types.float32,
     "float64": types.float64,
 }
 

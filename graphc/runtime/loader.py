@@ -25,7 +25,7 @@ from graphc.runtime.cache import CompiledKernel, KernelCache, default_folder
 
 KERNEL_SIGNATURE = "void(int64*, int64, int64)"
 
-_SUPPORT_FILES = ("jit.py", "intrinsics.py", "primitives.py", "arithmetic.py", "mathlib.py", "scalar.py", "emit.py")
+_SUPPORT_FILES = ("jit.py", "intrinsics.py", "primitives.py", "arithmetic.py", "mathlib.py", "scalar.py", "emit.py", "tiles.py")
 # Numba reads these when it generates code, so they are a part of what a kernel is made from.
 _NUMBA_SWITCHES = (
     "OPT",

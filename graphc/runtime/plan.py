@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from graphc.ir.dims import bind
 from graphc.runtime.kernels.base import Kernel
+from graphc.runtime.kernels.gemm import BLAS_WORK
 from graphc.runtime.memory import Life, aligned, assign_offsets, check_offsets, largest_live_sum
 from graphc.runtime.program import Program
 from graphc.runtime.views import Buffer, Place
@@ -15,6 +16,9 @@ __all__ = ["Plan", "PlannedBuffer", "PlannedStep", "make_plan"]
 
 _PARALLEL_WORK = 1 << 18
 """Scalar operations that make a task: less is not worth starting a thread for."""
+
+_PRODUCT_WORK = 1 << 22
+"""The same for matrix products, which do more operations in a moment."""
 
 _MAX_TASKS = 16
 
@@ -51,6 +55,7 @@ class PlannedStep:
         sizes: the values of its sizes.
         extent: the length of its outer range.
         chunk: how much of the range one task does; all of it where one thread does it.
+        work: an estimate of its scalar operations.
     """
 
     name: str
@@ -59,6 +64,7 @@ class PlannedStep:
     sizes: tuple[int, ...]
     extent: int
     chunk: int
+    work: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +85,11 @@ class Plan:
     arena_bytes: int
     least_bytes: int
 
+    @property
+    def uses_blas(self) -> bool:
+        """Whether a product is large enough for BLAS."""
+        return any(step.kernel.routines and step.work >= 2 * BLAS_WORK for step in self.steps)
+
     def __str__(self) -> str:
         bound = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         arena = f"arena {self.arena_bytes:,} bytes (least possible {self.least_bytes:,})"
@@ -97,13 +108,17 @@ class Plan:
 
 
 def _chunk(kernel: Kernel, extent: int, work: int) -> int:
-    """How much of its range a task of a kernel does. Sizes alone decide, so that threads do not change the result."""
-    tasks = min(work // _PARALLEL_WORK, _MAX_TASKS, extent // max(kernel.grain, 1))
-    if kernel.blas:
-        tasks = min(tasks, max(2, work >> 24)) if work >= 1 << 20 else 1
+    """How much of its range a task of a kernel does. Sizes alone decide, so that threads do not change the result.
+
+    The number of tasks is a power of two: they are of one size, and so are most machines' numbers of threads.
+    """
+    least = _PRODUCT_WORK if kernel.routines else _PARALLEL_WORK
+    tasks = min(work // least, _MAX_TASKS, extent // kernel.grain)
     if tasks < 2:
         return max(extent, 1)
-    return -(-extent // (tasks * kernel.grain)) * kernel.grain
+    tasks = 1 << (tasks.bit_length() - 1)
+    unit = kernel.grain if kernel.grain <= 64 else 16
+    return -(-extent // (tasks * unit)) * unit
 
 
 def make_plan(program: Program, sizes: Mapping[str, int]) -> Plan:
@@ -137,6 +152,7 @@ def make_plan(program: Program, sizes: Mapping[str, int]) -> Plan:
                 tuple(bind(size, sizes) for size in kernel.sizes),
                 extent,
                 _chunk(kernel, extent, work),
+                work,
             )
         )
     buffers = tuple(

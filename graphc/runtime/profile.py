@@ -65,7 +65,7 @@ def profile(executor: Executor, args: tuple[Any, ...], named: Mapping[str, Any],
         saved = [array.copy() for array in variables]
         times: list[list[float]] = [[] for _ in machine.plan.steps]
         status = np.zeros(3, np.int64)
-        uses_blas = any(step.kernel.blas for step in machine.plan.steps)
+        uses_blas = machine.plan.uses_blas
         runners = [program_runner(machine.table[i : i + 1], status, uses_blas=uses_blas) for i in range(len(times))]
         for _ in range(repeats):
             for number, run in enumerate(runners):

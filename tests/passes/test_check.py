@@ -113,6 +113,13 @@ def test_outputs_that_are_lost() -> None:
         check_passes([Stage("written", graph), Stage("forget", lost)])
 
 
+def test_results_of_another_type() -> None:
+    graph, _, _ = program()
+    wide = Graph.of(graph.inputs, [graph.outputs[0].astype("float64"), graph.outputs[1]], dict(graph.updates))
+    with pytest.raises(PassError, match="changed output 0: float64\\[\\] where float32\\[\\] was"):
+        check_passes([Stage("written", graph), Stage("widen", wide)])
+
+
 def test_an_update_that_changes_nothing_may_go() -> None:
     v = gr.variable(np.arange(3.0), "v")
     x = gr.placeholder((3,), "float64", name="x")
@@ -186,9 +193,17 @@ def test_integers_drawn_are_indices() -> None:
     table = gr.parameter(np.arange(8, dtype=np.float32).reshape(2, 4), "table")
     ids = gr.placeholder((5,), "int32", name="ids")
     check_passes(run_passes(Graph.of([ids], [gr.take(table, ids, 0)])))
-    with pytest.raises(FeedError, match="the numbers drawn for verification do not fit") as info:
+    with pytest.raises(FeedError, match="the numbers of the verification do not fit") as info:
         check_passes(run_passes(Graph.of([ids], [gr.take(table, ids + 2, 0)])))
     assert "verify={placeholder: array" in info.value.remedy
+
+
+def test_inputs_that_the_graph_is_not_defined_for() -> None:
+    x = gr.placeholder(("n", 3), name="x")
+    stages = run_passes(Graph.of([x], [gr.max(x[1:], 0)]))
+    check_passes(stages)
+    with pytest.raises(FeedError, match="do not fit the graph"):
+        check_passes(stages, {x: np.ones((1, 3))})
 
 
 def test_given_arrays() -> None:

@@ -40,6 +40,10 @@ def stopped(x: Value) -> Value:
     return gr.stop_gradient(top(x))
 
 
+def guarded(x: Value) -> Value:
+    return gr.where(gr.isfinite(stopped(x)), stopped(x), 0.0)
+
+
 SOFTMAX: dict[str, tuple[Callable[[Value], Value], str]] = {
     "plain": (lambda z: exp(z) / total(exp(z)), "softmax(x, axis=1)"),
     "maximum subtracted": (written_softmax, "softmax(x, axis=1)"),
@@ -61,6 +65,7 @@ SOFTMAX: dict[str, tuple[Callable[[Value], Value], str]] = {
     "times the reciprocal": (lambda z: exp(z) * (1 / total(exp(z))), "softmax(x, axis=1)"),
     "the reciprocal times": (lambda z: (1 / exp(z).sum(1))[:, None] * exp(z), "softmax(x, axis=1)"),
     "times power -1": (lambda z: exp(z) * total(exp(z)) ** -1, "softmax(x, axis=1)"),
+    "guarded maximum": (lambda z: exp(z - guarded(z)) / total(exp(z - guarded(z))), "softmax(x, axis=1)"),
     "of scores": (
         lambda z: written_softmax(z @ z.T / 2.0),
         "softmax(multiply(matmul(x, transpose(x, axes=(1, 0))), 0.5), axis=1)",
@@ -146,6 +151,7 @@ STABLE: dict[str, tuple[Callable[[Value], Value], str]] = {
         "broadcast_to(softplus(x), shape=(2, 5, 4))",
     ),
     "another constant": (lambda z: log(2 + exp(z)) / (2 + exp(z)), "divide(log(add(2.0, exp(x))), add(2.0, exp(x)))"),
+    "another numerator": (lambda z: 2 / (1 + exp(z)), "divide(2.0, add(1.0, exp(x)))"),
     "minus another constant": (lambda z: exp(z) - 2, "subtract(exp(x), 2.0)"),
 }
 
@@ -346,6 +352,38 @@ BY_LABELS: dict[str, tuple[Callable[[Value, Value], Value], str]] = {
             "slice(y, starts=(0,), sizes=(4,), steps=(1,))"
         ),
     ),
+    "several of each row": (
+        lambda z, t: gr.gather(gr.log_softmax(z), gr.reshape(t[:4], (1, 4)) % 4),
+        "gather(log_softmax(x, axis=1), broadcast_to(mod(reshape({}, shape=(1, 4)), 4), shape=(5, 4)), axis=1)".format(
+            "slice(y, starts=(0,), sizes=(4,), steps=(1,))"
+        ),
+    ),
+    "rows of another matrix": (
+        lambda z, t: (gr.take(np.eye(4)[::-1].copy(), t, 0) * gr.log_softmax(z)).sum(1),
+        "negative(cross_entropy(x, take([0.0, 0.0, 0.0, 1.0, ...], y, axis=0)).0)",
+    ),
+    "columns of eye": (
+        lambda z, t: (gr.take(np.eye(5, 4), t, 0) * gr.log_softmax(z)).sum(1),
+        "negative(cross_entropy(x, take([1.0, 0.0, 0.0, 0.0, ...], y, axis=0)).0)",
+    ),
+    "a condition that is not of labels": (
+        lambda z, t: gr.where(z > 0, gr.log_softmax(z), 0.0).sum(1),
+        "sum(where(greater(x, 0.0), log_softmax(x, axis=1), 0.0), axes=(1,))",
+    ),
+    "labels that are floats": (
+        lambda z, t: (gr.cast(t.astype("float64")[:, None] == gr.arange(4.0), "float64") * gr.log_softmax(z)).sum(1),
+        "negative(cross_entropy(x, cast(equal({}, cast(iota(size=4), dtype=float64)), dtype=float64)).0)".format(
+            "reshape(cast(y, dtype=float64), shape=(5, 1))"
+        ),
+    ),
+    "labels that were narrowed": (
+        lambda z, t: (by_hand(t.astype("int8").astype("int64")) * gr.log_softmax(z)).sum(1),
+        f"negative({marked('x', 'cast(cast(y, dtype=int8), dtype=int64)')})",
+    ),
+    "classes that are multiplied": (
+        lambda z, t: (gr.cast(t[:, None] == gr.arange(4) * 2, "float64") * gr.log_softmax(z)).sum(1),
+        "negative(cross_entropy(x, cast(equal(reshape(y, shape=(5, 1)), multiply(iota(size=4), 2)), dtype=float64)).0)",
+    ),
     "log of other shares": (
         lambda z, t: log((by_hand(t) * gr.sigmoid(z)).sum(1)),
         "log(sum(multiply(cast(equal(iota(size=4), reshape(y, shape=(5, 1))), dtype=float64), sigmoid(x)), axes=(1,)))",
@@ -358,6 +396,15 @@ def test_cross_entropy_of_labels(name: str) -> None:
     build, expected = BY_LABELS[name]
     assert check_pass(build, [Z, LABELS], *PASSES, rtol=1e-12) == [expected]
     check_gradients_kept(build, [Z, LABELS], *PASSES)
+
+
+def test_several_logits_of_each_row_are_no_label() -> None:
+    def build(z: Value, i: Value) -> Value:
+        return gr.logsumexp(z, 1, keepdims=True) - gr.gather(z, i)
+
+    graph, _ = graph_of(build, [Z, np.array([[0, 1]] * 5)])
+    assert "gather" in names(applied(graph, *PASSES))
+    check_pass(build, [Z, np.array([[0, 1]] * 5)], *PASSES, rtol=1e-12)
 
 
 WRONG = np.array([0, -1, 4, 3, -100])

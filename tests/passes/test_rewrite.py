@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 import graphc as gr
 from graphc.errors import VerifyError
+from graphc.ir.build import apply
 from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.op import OpDef, no_gradient
 from graphc.ir.printer import to_text
 from graphc.ir.verify import verify
 from graphc.passes.rewrite import Matcher, differentiated, rewrite, rewrite_bodies
@@ -130,14 +133,11 @@ def test_producer_asks_for_operations_by_name() -> None:
     assert matcher.producer(value, "log") is None
 
 
-def test_shared_counts_uses_by_what_is_needed() -> None:
+def test_shared_counts_uses() -> None:
     x = placeholder()
     once, twice, squared, out = gr.exp(x), gr.cos(x), gr.tanh(x), gr.sqrt(x)
-    unused = once + once
     outputs = [once + twice, twice * 2.0, squared * squared, out, out + 1.0]
-    graph = Graph.of([x], outputs)
-    graph = Graph(graph.inputs, graph.outputs, (), (*graph.nodes, unused.node))
-    matcher = Matcher(graph)
+    matcher = Matcher(Graph.of([x], outputs))
     assert [matcher.shared(value) for value in (once, twice, squared, out)] == [False, True, True, True]
 
 
@@ -184,6 +184,28 @@ def test_bodies_are_rewritten_where_they_change() -> None:
     assert after.node.inputs == node.inputs
     assert rewrite_bodies(node, lambda graph: graph) is None
     assert rewrite_bodies(gr.exp(x).node, lambda graph: graph) is None
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Attributes with several graphs."""
+
+    branches: tuple[Graph, ...]
+    count: int = 2
+
+
+def test_several_bodies() -> None:
+    x = placeholder()
+    bodies = tuple(Graph.of([x], [build(x)]) for build in (gr.cos, gr.sin))
+    op = OpDef(
+        "choice", "A test.", infer=lambda attrs, x: x, evaluate=lambda attrs, x: x, vjp=no_gradient, attrs=Branches
+    )
+    node = apply(op, (x,), Branches(bodies))
+    (after,) = rewrite_bodies(node, lambda graph: rewrite(graph, squares)) or ()
+    first, second = after.node.attrs.branches
+    assert first is bodies[0]
+    assert formulas(second.outputs) == ["multiply(x, x)"]
+    assert rewrite_bodies(node, lambda graph: graph) is None
 
 
 def test_long_chains() -> None:

@@ -14,8 +14,9 @@ import graphc as gr
 from graphc.ir.build import apply_one
 from graphc.ir.graph import Graph, Value
 from graphc.ir.op import Array, registry
-from graphc.ir.ops.assemble import CONCATENATE, PAD, ConcatenateAttrs, PadAttrs
+from graphc.ir.ops.assemble import CONCATENATE, PAD, SLICE, ConcatenateAttrs, PadAttrs, SliceAttrs, slice_axes
 from graphc.ir.ops.reduce import SUM, ReduceAttrs
+from graphc.ir.ops.shape import BROADCAST_TO, RESHAPE, TRANSPOSE, ShapeAttrs, TransposeAttrs
 from graphc.ir.printer import to_text
 from graphc.ir.types import DTYPES
 from graphc.passes.autodiff import Autodiff
@@ -29,6 +30,7 @@ from tests.passes.passing import (
     check_gradients_kept,
     check_pass,
     graph_of,
+    names,
     results,
     same,
 )
@@ -277,6 +279,20 @@ VIEWS: dict[str, tuple[Callable[..., Any], str]] = {
     "reshape and back": (lambda x: x.reshape(6, 4).reshape(2, 3, 4), "x"),
     "transpose twice": (lambda x: x.transpose(1, 2, 0).transpose(1, 0, 2), "transpose(x, axes=(2, 1, 0))"),
     "transpose and back": (lambda x: x.transpose(1, 2, 0).transpose(2, 0, 1), "x"),
+    "transpose of a product": (
+        lambda x: (x[0].T @ gr.sin(x[1])).T,
+        "matmul(transpose(sin({1}), axes=(1, 0)), {0})".format(
+            *(f"reshape(slice(x, starts=({i}, 0, 0), sizes=(1, 3, 4), steps=(1, 1, 1)), shape=(3, 4))" for i in (0, 1))
+        ),
+    ),
+    "transpose of products": (
+        lambda x: (x @ gr.swapaxes(gr.sin(x), 1, 2)).transpose(0, 2, 1),
+        "matmul(sin(x), transpose(x, axes=(0, 2, 1)))",
+    ),
+    "other transpose of products": (
+        lambda x: (x @ gr.swapaxes(x, 1, 2)).transpose(1, 0, 2),
+        "transpose(matmul(x, transpose(x, axes=(0, 2, 1))), axes=(1, 0, 2))",
+    ),
     "broadcast twice": (
         lambda x: gr.broadcast_to(gr.broadcast_to(x[:1], (2, 3, 4)), (5, 2, 3, 4)),
         "broadcast_to(slice(x, starts=(0, 0, 0), sizes=(1, 3, 4), steps=(1, 1, 1)), shape=(5, 2, 3, 4))",
@@ -343,6 +359,10 @@ def reduce(op: Any, axes: tuple[int, ...], keepdims: bool = False) -> Callable[[
 
 
 REDUCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
+    "product over an axis of one item": (
+        lambda x: gr.prod(x.max(1, keepdims=True), 1, keepdims=True),
+        "max(x, axes=(1,), keepdims=True)",
+    ),
     "over no axes": (reduce(SUM, ()), "x"),
     "over an axis of one item": (
         lambda x: gr.exp(x.max(1, keepdims=True)).sum(1),
@@ -427,6 +447,14 @@ def test_sum_of_many_small_integers_wraps_as_before() -> None:
     assert found == ["multiply(cast(x, dtype=int64), 300)"]
 
 
+def test_products_in_use_are_not_done_twice() -> None:
+    def build(x: Value) -> list[Value]:
+        product = x[0].T @ x[1]
+        return [product, product.T]
+
+    assert check_pass(build, [CUBE], Simplify())[1].startswith("transpose(matmul(")
+
+
 def test_reductions_in_use_are_not_done_twice() -> None:
     def build(x: Value) -> list[Value]:
         rows = x.sum(2)
@@ -500,6 +528,48 @@ def test_symbolic_sizes() -> None:
     assert found[3] == "sum(broadcast_to(max(x, axes=(0, 1)), shape=(n,)), axes=(0,))"
     assert found[4] == "x"
     assert found[5].startswith("slice(x, starts=(2, 0), sizes=(max(")
+
+
+def test_sizes_without_names() -> None:
+    """What has either of two open sizes that meet keeps the one that it had."""
+
+    def build(x: Value, y: Value) -> list[Value]:
+        return [-x + y, x + -y, y * gr.ones(x.shape), gr.where(True, x, y), gr.maximum(x, y) - gr.zeros_like(x), x - -y]
+
+    graph, feeds = graph_of(build, [POINTS, 2 * POINTS], [(None,), (None,)])
+    after = applied(graph, Simplify())
+    assert sorted(set(names(after))) == ["add", "broadcast_to", "maximum", "subtract"]
+    for found, wanted in zip(results(after, feeds), results(graph, feeds), strict=True):
+        same(found, wanted)
+
+
+def test_views_that_change_nothing() -> None:
+    def build(x: Value) -> list[Value]:
+        return [
+            apply_one(RESHAPE, (x,), ShapeAttrs(x.shape)),
+            apply_one(BROADCAST_TO, (x,), ShapeAttrs(x.shape)),
+            apply_one(TRANSPOSE, (x,), TransposeAttrs((0, 1, 2))),
+            apply_one(SLICE, (x,), SliceAttrs((0, 0, 0), (2, 3, 4), (1, 1, 1))),
+        ]
+
+    assert check_pass(build, [CUBE], Simplify()) == ["x"] * 4
+
+
+def test_slices_of_symbolic_parts() -> None:
+    def build(x: Value) -> list[Value]:
+        joined = gr.concatenate([x, gr.exp(x)])
+        return [joined[:2], joined[: x.shape[0]], joined[3:3]]
+
+    found = check_pass(build, [POINTS], Simplify(), shapes=[("n",)])
+    assert all(text.startswith("slice(concatenate(") for text in found)
+
+
+def test_attributes_that_depend_on_a_size_are_not_folded() -> None:
+    def build(x: Value) -> Value:
+        return slice_axes(gr.constant(np.arange(10.0)), (x.shape[0],), (2,))
+
+    (found,) = check_pass(build, [POINTS], Simplify(), shapes=[("n",)])
+    assert found == "slice([0.0, 1.0, 2.0, 3.0, ...], starts=(n,), sizes=(2,), steps=(1,))"
 
 
 def test_values_that_a_derivative_is_taken_by_stay() -> None:

@@ -17,7 +17,7 @@ from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array
 from graphc.ir.types import DType
 from graphc.passes.rewrite import Matcher
-from graphc.passes.rules.constants import literal, operand_and_scalar, scalar_of, spread
+from graphc.passes.rules.constants import literal, operand_and_scalar, scalar_of
 
 __all__ = [
     "add_negative",
@@ -45,7 +45,7 @@ def add_zero(node: Node, matcher: Matcher) -> Value | None:
     """``x + 0`` is x."""
     for x, number in operand_and_scalar(node, matcher):
         if number == 0:
-            return spread(x, node.output.shape)
+            return x
     return None
 
 
@@ -53,27 +53,27 @@ def subtract_zero(node: Node, matcher: Matcher) -> Value | None:
     """``x - 0`` is x, and ``0 - x`` is ``-x``."""
     x, y = node.inputs
     if scalar_of(y, matcher) == 0:
-        return spread(x, node.output.shape)
+        return x
     if scalar_of(x, matcher) == 0:
-        return spread(ops.negative(y), node.output.shape)
+        return ops.negative(y)
     return None
 
 
 def subtract_itself(node: Node, matcher: Matcher) -> Value | None:
     """``x - x`` is 0 for integers."""
     x, y = node.inputs
-    return spread(literal(0, x.dtype), x.shape) if x is y and x.dtype.is_integer else None
+    return literal(0, x.dtype) if x is y and x.dtype.is_integer else None
 
 
 def multiply_by_constant(node: Node, matcher: Matcher) -> Value | None:
     """``x * 1`` is x, ``x * -1`` is ``-x``, and ``x * 0`` is 0 for integers."""
     for x, number in operand_and_scalar(node, matcher):
         if number == 1:
-            return spread(x, node.output.shape)
+            return x
         if number == -1:
-            return spread(ops.negative(x), node.output.shape)
+            return ops.negative(x)
         if number == 0 and x.dtype.is_integer:
-            return spread(literal(0, x.dtype), node.output.shape)
+            return literal(0, x.dtype)
     return None
 
 
@@ -84,11 +84,11 @@ def divide_by_constant(node: Node, matcher: Matcher) -> Value | None:
     if number is None:
         return None
     if number == 1:
-        return spread(x, node.output.shape)
+        return x
     with np.errstate(all="ignore"):
         inverse = 1 / number
     if abs(np.frexp(number)[0]) == 0.5 and _normal(inverse):
-        return spread(ops.multiply(x, literal(inverse, x.dtype)), node.output.shape)
+        return ops.multiply(x, literal(inverse, x.dtype))
     return None
 
 
@@ -114,7 +114,7 @@ def power_by_constant(node: Node, matcher: Matcher) -> Value | None:
             result = ops.rsqrt(x)
         case -1 if x.dtype.is_float:
             result = ops.divide(1.0, x)
-    return None if result is None else spread(result, node.output.shape)
+    return None if result is None else result
 
 
 def reciprocal_of_root(node: Node, matcher: Matcher) -> Value | None:
@@ -123,7 +123,7 @@ def reciprocal_of_root(node: Node, matcher: Matcher) -> Value | None:
     root = matcher.producer(y, "sqrt")
     if root is None or scalar_of(x, matcher) != 1:
         return None
-    return spread(ops.rsqrt(root.inputs[0]), node.output.shape)
+    return ops.rsqrt(root.inputs[0])
 
 
 # --- constant factors -----------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def scaled_again(node: Node, matcher: Matcher) -> Value | None:
     (_, second, divide_second), (x, first, divide_first) = outer, inner
     if not x.dtype.is_float:
         with np.errstate(over="ignore"):
-            return spread(ops.multiply(x, literal(first * second, x.dtype)), node.output.shape)
+            return ops.multiply(x, literal(first * second, x.dtype))
     wide_first, wide_second = first.astype(np.float64), second.astype(np.float64)
     with np.errstate(all="ignore"):
         if divide_first == divide_second:
@@ -165,7 +165,7 @@ def scaled_again(node: Node, matcher: Matcher) -> Value | None:
     if not all(_normal(number) for number in (first, second, factor)):
         return None
     combine = ops.divide if divide_first and divide_second else ops.multiply
-    return spread(combine(x, literal(factor, x.dtype)), node.output.shape)
+    return combine(x, literal(factor, x.dtype))
 
 
 # --- signs ----------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def negate_again(node: Node, matcher: Matcher) -> Value | None:
         return None
     y, number, divided = factor
     combine = ops.divide if divided else ops.multiply
-    return spread(combine(y, literal(np.negative(number), y.dtype)), node.output.shape)
+    return combine(y, literal(np.negative(number), y.dtype))
 
 
 def add_negative(node: Node, matcher: Matcher) -> Value | None:
@@ -218,8 +218,7 @@ def sign_of_operands(node: Node, matcher: Matcher) -> Value | None:
     number = scalar_of(x if inner_x is None else y, matcher)
     if number is not None:
         opposite = literal(np.negative(number), x.dtype)
-        result = combine(opposite, inner_y) if inner_x is None else combine(inner_x, opposite)
-        return spread(result, node.output.shape)
+        return combine(opposite, inner_y) if inner_x is None else combine(inner_x, opposite)
     negated, inner = (y, inner_y) if inner_x is None else (x, inner_x)
     if matcher.shared(negated) or inner is None or inner.shape != node.output.shape:
         return None  # it would be one operation more, or one on more items

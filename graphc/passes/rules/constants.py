@@ -12,10 +12,10 @@ from graphc.ir.bodies import bodies
 from graphc.ir.graph import Node, Value
 from graphc.ir.interpret import evaluate_node
 from graphc.ir.op import Array
-from graphc.ir.types import DType, Shape
+from graphc.ir.types import DType
 from graphc.passes.rewrite import Matcher
 
-__all__ = ["array_of", "fold", "literal", "operand_and_scalar", "scalar_of", "spread"]
+__all__ = ["array_of", "fold", "literal", "operand_and_scalar", "scalar_of"]
 
 _FOLDED_ITEMS = 4096
 
@@ -50,24 +50,19 @@ def literal(number: object, dtype: DType) -> Value:
     return ops.constant(np.asarray(number).astype(dtype.numpy))
 
 
-def spread(value: Value, shape: Shape) -> Value:
-    """The value with ``shape``, to which it broadcasts."""
-    return ops.broadcast_to(value, shape)
-
-
 def fold(node: Node, matcher: Matcher) -> Sequence[Value] | None:
     """The results of a node as literals, if all its inputs are, and the results need no more memory than these.
 
     Results of up to 4096 items may be larger. Repetition is not written out. What may fault is left to be reported
     when the graph is run.
     """
-    if not node.inputs or node.op.name == "broadcast_to" or node.op.faults or bodies(node):
-        return None
     arrays = []
     for value in node.inputs:
         if (array := array_of(value, matcher)) is None:
             return None
         arrays.append(array)
+    if not arrays or node.op.name == "broadcast_to" or node.op.faults or bodies(node):
+        return None
     memory = max(array.nbytes for array in arrays)
     for value in node.outputs:
         size = value.size
@@ -76,6 +71,6 @@ def fold(node: Node, matcher: Matcher) -> Sequence[Value] | None:
     try:
         with np.errstate(all="ignore"):
             results = evaluate_node(node, arrays, {})
-    except (GraphError, KeyError):  # a derivative to be expanded; an attribute that depends on a size
+    except GraphError:  # an attribute depends on a size that is not known yet
         return None
     return [ops.constant(result) for result in results]

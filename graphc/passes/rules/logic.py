@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphc.ir import ops
 from graphc.ir.graph import Node, Value
 from graphc.passes.rewrite import Matcher
-from graphc.passes.rules.constants import literal, operand_and_scalar, scalar_of, spread
+from graphc.passes.rules.constants import literal, operand_and_scalar, scalar_of
 
 __all__ = [
     "and_with_constant",
@@ -31,7 +31,7 @@ def not_of_not(node: Node, matcher: Matcher) -> Value | None:
 
 
 def same_operands(node: Node, matcher: Matcher) -> Value | None:
-    """``maximum(x, x)`` is x; so for minimum, and and or."""
+    """``maximum(x, x)`` is x; so for minimum, and and or. The derivative at NaN becomes that of x, which was 0."""
     x, y = node.inputs
     return x if x is y else None
 
@@ -40,7 +40,7 @@ def and_with_constant(node: Node, matcher: Matcher) -> Value | None:
     """``x & True`` is x, and ``x & False`` is False."""
     for x, bit in operand_and_scalar(node, matcher):
         if x.dtype.is_bool:
-            return spread(x if bit else literal(False, x.dtype), node.output.shape)
+            return x if bit else literal(False, x.dtype)
     return None
 
 
@@ -48,7 +48,7 @@ def or_with_constant(node: Node, matcher: Matcher) -> Value | None:
     """``x | False`` is x, and ``x | True`` is True."""
     for x, bit in operand_and_scalar(node, matcher):
         if x.dtype.is_bool:
-            return spread(literal(True, x.dtype) if bit else x, node.output.shape)
+            return literal(True, x.dtype) if bit else x
     return None
 
 
@@ -58,7 +58,7 @@ def compare_with_itself(node: Node, matcher: Matcher) -> Value | None:
     if x is not y or x.dtype.is_float:
         return None
     holds = node.op.name in ("equal", "less_equal", "greater_equal")
-    return spread(literal(holds, node.output.dtype), x.shape)
+    return literal(holds, node.output.dtype)
 
 
 def choose(node: Node, matcher: Matcher) -> Value | None:
@@ -66,8 +66,8 @@ def choose(node: Node, matcher: Matcher) -> Value | None:
     condition, x, y = node.inputs
     known = scalar_of(condition, matcher)
     if known is not None:
-        return spread(x if known else y, node.output.shape)
+        return x if known else y
     if x is y:
-        return spread(x, node.output.shape)
+        return x
     opposite = matcher.producer(condition, "bitwise_not")
     return ops.where(opposite.inputs[0], y, x) if opposite else None

@@ -8,7 +8,7 @@ from graphc.ir.dims import product
 from graphc.ir.graph import Node, Value
 from graphc.ir.ops.reduce import ReduceAttrs
 from graphc.passes.rewrite import Matcher
-from graphc.passes.rules.constants import literal, spread
+from graphc.passes.rules.constants import literal
 
 __all__ = ["reduce_again", "reduce_broadcast", "reduce_single_items"]
 
@@ -38,7 +38,7 @@ def reduce_broadcast(node: Node, matcher: Matcher) -> Value | None:
     reduced = apply_one(node.op, (ops.reshape(x, own),), node.attrs)
     if node.op.name == "sum":
         reduced = ops.multiply(reduced, literal(count, x.dtype))
-    return spread(reduced, node.output.shape)
+    return reduced
 
 
 def reduce_again(node: Node, matcher: Matcher) -> Value | None:

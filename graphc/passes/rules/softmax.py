@@ -113,9 +113,11 @@ def softmax_by_multiplication(node: Node, matcher: Matcher) -> Value | None:
 
 
 def exp_of_log_softmax(node: Node, matcher: Matcher) -> Value | None:
-    """``exp(log_softmax(x))`` is softmax."""
+    """``exp(log_softmax(x))`` is softmax; where the logarithm is used too, its exponential costs less."""
     inner = matcher.producer(node.inputs[0], "log_softmax")
-    return ops.softmax(inner.inputs[0], inner.attrs.axis) if inner else None
+    if inner is None or matcher.shared(node.inputs[0]):
+        return None
+    return ops.softmax(inner.inputs[0], inner.attrs.axis)
 
 
 # --- its logarithm --------------------------------------------------------------------------------

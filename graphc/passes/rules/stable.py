@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphc.ir import ops
 from graphc.ir.graph import Node, Value
 from graphc.passes.rewrite import Matcher
-from graphc.passes.rules.constants import operand_and_scalar, scalar_of, spread
+from graphc.passes.rules.constants import operand_and_scalar, scalar_of
 
 __all__ = ["expm1_by_addition", "expm1_by_subtraction", "log1p_written_out", "log_of_sigmoid", "sigmoid_written_out"]
 
@@ -36,9 +36,9 @@ def sigmoid_written_out(node: Node, matcher: Matcher) -> Value | None:
         return None
     (x,) = inner.inputs
     if above is term:
-        return spread(ops.sigmoid(x), node.output.shape)
+        return ops.sigmoid(x)
     if scalar_of(above, matcher) == 1:
-        return spread(ops.sigmoid(_negated(x, matcher)), node.output.shape)
+        return ops.sigmoid(_negated(x, matcher))
     return None
 
 
@@ -53,7 +53,7 @@ def log_of_sigmoid(node: Node, matcher: Matcher) -> Value | None:
         if inner := matcher.producer(argument, "sigmoid"):
             return ops.negative(ops.softplus(_negated(inner.inputs[0], matcher)))
     inner = matcher.producer(rest, "sigmoid") if rest is not None else None
-    return spread(ops.negative(ops.softplus(inner.inputs[0])), node.output.shape) if inner else None
+    return ops.negative(ops.softplus(inner.inputs[0])) if inner else None
 
 
 def log1p_written_out(node: Node, matcher: Matcher) -> Value | None:
@@ -68,8 +68,8 @@ def log1p_written_out(node: Node, matcher: Matcher) -> Value | None:
     if x is None:
         return None
     if inner := matcher.producer(x, "exp"):
-        return spread(ops.softplus(inner.inputs[0]), node.output.shape)
-    return None if node.op.name == "log1p" else spread(ops.log1p(x), node.output.shape)
+        return ops.softplus(inner.inputs[0])
+    return None if node.op.name == "log1p" else ops.log1p(x)
 
 
 def expm1_by_subtraction(node: Node, matcher: Matcher) -> Value | None:
@@ -79,7 +79,7 @@ def expm1_by_subtraction(node: Node, matcher: Matcher) -> Value | None:
         inner = matcher.producer(value, "exp")
         if inner and scalar_of(other, matcher) == 1:
             result = ops.expm1(inner.inputs[0])
-            return spread(ops.negative(result) if turned else result, node.output.shape)
+            return ops.negative(result) if turned else result
     return None
 
 
@@ -88,5 +88,5 @@ def expm1_by_addition(node: Node, matcher: Matcher) -> Value | None:
     for value, number in operand_and_scalar(node, matcher):
         inner = matcher.producer(value, "exp")
         if inner and number == -1:
-            return spread(ops.expm1(inner.inputs[0]), node.output.shape)
+            return ops.expm1(inner.inputs[0])
     return None

@@ -1,4 +1,4 @@
-"""Broadcasting, and the same items under other axes. Exact: no number changes."""
+"""Broadcasting, and the same items under other axes. No number changes, but for the rounding of products."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from graphc.ir.build import apply_one
 from graphc.ir.graph import Node, Value
 from graphc.ir.ops.assemble import CONCATENATE, slice_axes
 from graphc.passes.rewrite import Matcher
-from graphc.passes.rules.constants import literal, scalar_of, spread
+from graphc.passes.rules.constants import literal, scalar_of
 
 __all__ = [
     "broadcast_again",
@@ -18,6 +18,7 @@ __all__ = [
     "slice_again",
     "slice_of_part",
     "transpose_again",
+    "transpose_of_product",
     "view_of_one_item",
 ]
 
@@ -27,7 +28,7 @@ def broadcast_last(node: Node, matcher: Matcher) -> Value | None:
     operands = [_unspread(value, matcher) for value in node.inputs]
     if all(new is old for new, old in zip(operands, node.inputs, strict=True)):
         return None
-    return spread(apply_one(node.op, operands, node.attrs), node.output.shape)
+    return apply_one(node.op, operands, node.attrs)
 
 
 def _unspread(value: Value, matcher: Matcher) -> Value:
@@ -42,7 +43,7 @@ def view_of_one_item(node: Node, matcher: Matcher) -> Value | None:
     source = matcher.producer(node.inputs[0], "broadcast_to")
     if source is None or any(size != 1 for size in source.inputs[0].shape):
         return None
-    return spread(ops.reshape(source.inputs[0], ()), node.output.shape)
+    return ops.reshape(source.inputs[0], ())
 
 
 def broadcast_again(node: Node, matcher: Matcher) -> Value | None:
@@ -51,12 +52,12 @@ def broadcast_again(node: Node, matcher: Matcher) -> Value | None:
     if x.shape == node.output.shape:
         return x
     if x.ndim and (number := scalar_of(x, matcher)) is not None:
-        return spread(literal(number, x.dtype), node.output.shape)
+        return literal(number, x.dtype)
     if inner := matcher.producer(x, "broadcast_to"):
-        return spread(inner.inputs[0], node.output.shape)
+        return inner.inputs[0]
     inner = matcher.producer(x, "reshape")
     if inner and x.shape == (1,) * (x.ndim - inner.inputs[0].ndim) + inner.inputs[0].shape:
-        return spread(inner.inputs[0], node.output.shape)
+        return inner.inputs[0]
     return None
 
 
@@ -77,6 +78,16 @@ def transpose_again(node: Node, matcher: Matcher) -> Value | None:
         return x
     inner = matcher.producer(x, "transpose")
     return ops.transpose(inner.inputs[0], [inner.attrs.axes[axis] for axis in axes]) if inner else None
+
+
+def transpose_of_product(node: Node, matcher: Matcher) -> Value | None:
+    """``(a @ b).T`` is ``b.T @ a.T``: the product is then made in the order in which it is read."""
+    product = matcher.producer(node.inputs[0], "matmul")
+    rank = node.output.ndim
+    if product is None or node.attrs.axes != (*range(rank - 2), rank - 1, rank - 2) or matcher.shared(node.inputs[0]):
+        return None
+    a, b = product.inputs
+    return ops.matmul(ops.swapaxes(b, -1, -2), ops.swapaxes(a, -1, -2))
 
 
 def slice_again(node: Node, matcher: Matcher) -> Value | None:
@@ -123,7 +134,7 @@ def concatenate_parts(node: Node, matcher: Matcher) -> Value | None:
     axis = node.attrs.axis
     parts = [value for value in node.inputs if value.shape[axis] != 0] or list(node.inputs[:1])
     if len(parts) == 1:
-        return spread(parts[0], node.output.shape)
+        return parts[0]
     return apply_one(CONCATENATE, parts, node.attrs) if len(parts) < len(node.inputs) else None
 
 

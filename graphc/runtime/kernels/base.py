@@ -35,7 +35,7 @@ class Kernel:
 
     ``source`` defines ``kernel(args, lo, hi)``, where ``args`` is a table of 8-byte words: the addresses of the inputs,
     of the outputs and of the scratch buffers; then ``sizes``; then, where it ``faults``, the address of the status
-    words; then, where it names a ``blas`` routine, that routine's address. It does the part from ``lo`` to ``hi`` of
+    words; then the addresses of the ``routines`` that it names. It does the part from ``lo`` to ``hi`` of
     its outer range; parts are independent of each other.
 
     Attributes:
@@ -46,8 +46,8 @@ class Kernel:
         scratch: types of memory that it needs while it runs.
         work: an estimate of the scalar operations of the whole range.
         faults: whether it may find a fault in data.
-        blas: the routine that it calls: ``"sgemm"``, ``"dgemm"`` or none. How the range is cut may then change the last
-            bits, so it is cut in the same way for any number of threads.
+        routines: what it calls by address: ``"sgemm"`` or ``"dgemm"`` of BLAS, ``"product_f32"`` or ``"product_f64"``.
+            How BLAS's range is cut may change the last bits, so sizes alone decide it.
         grain: the least part of the range that is worth a call.
     """
 
@@ -58,7 +58,7 @@ class Kernel:
     scratch: tuple[TensorType, ...] = ()
     work: Size = 0
     faults: bool = False
-    blas: str = ""
+    routines: tuple[str, ...] = ()
     grain: int = 1
 
 

@@ -1,4 +1,4 @@
-"""Matrix products: floats through BLAS from native code, other dtypes by loops."""
+"""Matrix products: large ones through BLAS from native code, smaller ones by our own routine, integers by loops."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from graphc.ir.dims import Size, maximum, product
 from graphc.ir.types import DType
 from graphc.runtime.kernels.base import Kernel, code
+from graphc.runtime.kernels.product import panel_width
 from graphc.runtime.views import View
 
-__all__ = ["blas_layout", "gemm_kernel", "integer_matmul_kernel"]
+__all__ = ["BLAS_WORK", "blas_layout", "gemm_kernel", "integer_matmul_kernel"]
+
+
+BLAS_WORK = 1 << 27
+"""Products of so many multiplications go to BLAS, which blocks for the larger caches too."""
 
 
 def blas_layout(view: View) -> bool | None:
@@ -40,6 +45,11 @@ class _Words:
         self.sizes.append(size)
         return name
 
+    @property
+    def count(self) -> int:
+        """How many words there are so far."""
+        return self._buffers + len(self.sizes)
+
 
 def _batch(views: Sequence[View], names: Sequence[str], words: _Words, shape: Sequence[Size]) -> list[str]:
     """Lines that turn the batch index ``t`` into the offset of each operand's matrix."""
@@ -60,68 +70,80 @@ def _batch(views: Sequence[View], names: Sequence[str], words: _Words, shape: Se
 def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool = False) -> Kernel:
     """``out = a @ b``, or ``beta * c + alpha * (a @ b)``, for operands that :func:`blas_layout` accepts.
 
-    The buffers are a, b, out; or c, a, b, alpha, beta, out. With ``shared``, c and out are one memory. Rows of the
-    result, or its columns where there are more of them, are the outer range; for a batch, the matrices are.
+    The buffers are a, b, out; or c, a, b, alpha, beta, out. With ``shared``, c and out are one memory. The outer
+    range is the columns of the result, so that no part of B is packed twice, or its rows where it has few columns;
+    for a batch, the matrices. All layouts share one source: strides, and which range is cut, are arguments.
     """
-    dtype = out.buffer.dtype
-    kind = code(dtype)
+    kind = code(out.buffer.dtype)
+    size = out.buffer.dtype.itemsize
     batch = out.shape[:-2]
     (m, k), n = a.shape[-2:], b.shape[-1]
-    trans_a, trans_b = blas_layout(a), blas_layout(b)
+    by_columns = not batch and (_nominal(n) >= 64 or _nominal(n) >= _nominal(m))
     words = _Words(3 if c is None else 6)
     pa, pb, pc = ("p0", "p1", "p2") if c is None else ("p1", "p2", "p5")
-    for name, size in (("m", m), ("n", n), ("k", k)):
-        words.read(name, size)
-    leading_a = words.read("a_leading", a.strides[-1] if trans_a else a.strides[-2])
-    leading_b = words.read("b_leading", b.strides[-1] if trans_b else b.strides[-2])
-    least_a, least_b = ("m" if trans_a else "k"), ("k" if trans_b else "n")
-    body: list[str] = []
-    if c is None:
-        alpha, beta = f"{kind}(1)", f"{kind}(0)"
-    else:
+    alpha, beta = f"{kind}(1)", f"{kind}(0)"
+    if c is not None:
         alpha, beta = f"load_{kind}_3(p3, 0)", f"load_{kind}_4(p4, 0)"
-    by_columns = not batch and _larger(n, m)
+    for name, value in (
+        ("m", m),
+        ("n", n),
+        ("k", k),
+        ("a_row", a.strides[-2]),
+        ("a_column", a.strides[-1]),
+        ("b_row", b.strides[-2]),
+        ("b_column", b.strides[-1]),
+        ("trans_a", int(bool(blas_layout(a)))),
+        ("trans_b", int(bool(blas_layout(b)))),
+    ):
+        words.read(name, value)
     if batch:
-        body += ["for t in range(lo, hi):"]
-        inner = _batch((a, b, out), ("ia", "ib", "ic"), words, batch)
-        rows, columns = "m", "n"
+        part = [*_batch((a, b, out), ("ia", "ib", "ic"), words, batch), "rows = m", "columns = n"]
     else:
-        inner = [f"ia = {words.read('a_start', a.offset)}", f"ib = {words.read('b_start', b.offset)}", "ic = 0"]
-        rows, columns = ("m", "hi - lo") if by_columns else ("hi - lo", "n")
-    if not batch and by_columns:
-        inner += [f"ib += lo{f' * {leading_b}' if trans_b else ''}", "ic += lo"]
-    elif not batch:
-        inner += [f"ia += lo{'' if trans_a else f' * {leading_a}'}", "ic += lo * n"]
+        words.read("by_columns", int(by_columns))
+        part = [
+            f"ia = {words.read('a_start', a.offset)} + (0 if by_columns else lo * a_row)",
+            f"ib = {words.read('b_start', b.offset)} + (lo * b_column if by_columns else 0)",
+            "ic = lo if by_columns else lo * n",
+            "rows = m if by_columns else hi - lo",
+            "columns = hi - lo if by_columns else n",
+        ]
     if c is not None and not shared:
-        inner += [
-            f"for i in range({rows}):",
-            f"    for j in range({columns}):",
+        part += [
+            "for i in range(rows):",
+            "    for j in range(columns):",
             f"        store_{kind}_5(p5, ic + i * n + j, load_{kind}_0(p0, ic + i * n + j))",
         ]
-    size = dtype.itemsize
-    inner.append(
-        f"call_gemm_{kind}(blas, {bool(trans_a)}, {bool(trans_b)}, {rows}, {columns}, k, {alpha}, "
-        f"{pa} + ia * {size}, max({leading_a}, {least_a}, 1), {pb} + ib * {size}, max({leading_b}, {least_b}, 1), "
-        f"{beta}, {pc} + ic * {size}, max(n, 1))"
-    )
-    indent = "        " if batch else "    "
-    lines = [*words.lines, f"    blas = integer(args, {words._buffers + len(words.sizes)})"]
-    lines += [f"    {line}" for line in body] + [f"{indent}{line}" for line in inner]
-    extent: Size = product(batch) if batch else n if by_columns else m
+    operands = [f"{pointer} + {index} * {size}" for pointer, index in ((pa, "ia"), (pb, "ib"), (pc, "ic"))]
+    part += [
+        f"if m * n * k < {BLAS_WORK}:",
+        f"    call_product_{kind}(routine, {operands[0]}, a_row, a_column, {operands[1]}, b_row, b_column,",
+        f"                     {operands[2]}, n, rows, columns, k, {alpha}, {beta})",
+        "else:",
+        "    a_leading = max(a_column if trans_a else a_row, m if trans_a else k)",
+        "    b_leading = max(b_column if trans_b else b_row, k if trans_b else n)",
+        f"    call_gemm_{kind}(blas, trans_a != 0, trans_b != 0, rows, columns, k, {alpha}, {operands[0]}, a_leading,",
+        f"                  {operands[1]}, b_leading, {beta}, {operands[2]}, n)",
+    ]
+    after = words.count
+    lines = [*words.lines, f"    routine = integer(args, {after})", f"    blas = integer(args, {after + 1})"]
+    if batch:
+        lines.append("    for t in range(lo, hi):")
+    lines += [f"{'        ' if batch else '    '}{line}" for line in part]
     return Kernel(
         "matmul" if c is None else "gemm",
         "def kernel(args, lo, hi):\n" + "\n".join(lines) + "\n",
-        extent,
+        product(batch) if batch else n if by_columns else m,
         tuple(words.sizes),
         work=2 * product(out.shape) * k,
-        blas="sgemm" if kind == "f32" else "dgemm",
-        grain=1 if batch else 16,
+        routines=(f"product_{kind}", "sgemm" if kind == "f32" else "dgemm"),
+        # Where rows are cut every task packs B again: it should have many of them.
+        grain=1 if batch else panel_width(kind) if by_columns else 192,
     )
 
 
-def _larger(left: Size, right: Size) -> bool:
-    """Whether one size is known to be larger; an open size counts as a batch of middle size."""
-    return (left if isinstance(left, int) else 64) > (right if isinstance(right, int) else 64)
+def _nominal(size: Size) -> int:
+    """A size, where an open one counts as a batch of middle size."""
+    return size if isinstance(size, int) else 64
 
 
 def integer_matmul_kernel(a: View, b: View, out: View) -> Kernel:
