@@ -137,7 +137,7 @@ def random_graphs(draw: Draw, max_ops: int = 12) -> RandomGraph:
     values = [*inputs, *variables]
     for _ in range(draw(st.integers(1, max_ops))):
         made = _grow(draw, values)
-        if made is not None and made.ndim <= 3:
+        if made is not None and made.ndim <= 3 and 0 not in made.shape:
             values.append(made)
     outputs = [values[-1], *draw(st.lists(st.sampled_from(values), max_size=2))]
     updates: dict[gr.Variable, gr.Value] = {}

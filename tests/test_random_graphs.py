@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 import graphc as gr
 from graphc.passes.pipeline import PIPELINE
@@ -41,6 +41,10 @@ def compiled_results(program: RandomGraph, disable: tuple[str, ...]) -> list[np.
 @settings(max_examples=EXAMPLES or 15, derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(program=random_graphs())
 def test_compiled_equals_reference(program: RandomGraph, disable: tuple[str, ...]) -> None:
-    expected = gr.evaluate([*program.outputs, *program.updates.values()], program.feeds)
+    try:
+        expected = gr.evaluate([*program.outputs, *program.updates.values()], program.feeds)
+    except ValueError as error:  # a maximum over a batch that slicing has emptied
+        assume("zero-size array to reduction" not in str(error))
+        raise
     for got, want in zip(compiled_results(program, disable), expected, strict=True):
         agree(got, want)

@@ -6,8 +6,11 @@ and come back, for then the kernel would have to run both before and after somet
 :func:`_build` makes one ``fused`` node that holds them as a body.
 
 It pays to end a group in reductions: the reduced values are then never stored. It does not pay to go on after a
-reduction, for that needs a second pass over the space. Groups are walked by positions in a topological order rather
-than through a graph library: a search for a path only ever looks at the few groups between two positions.
+reduction, for that needs a second pass over the space. Nor does it pay to compute together with the forward graph what
+only the backward graph reads: to compute it there costs less than to store it until then.
+
+Groups are walked by positions in a topological order rather than through a graph library: a search for a path only
+ever looks at the few groups between two positions.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from graphc.ir.build import rebuild
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops.fused import fused
 from graphc.ir.ops.leaves import placeholder
-from graphc.ir.source import origin
+from graphc.ir.source import Phase, origin
 from graphc.ir.types import Shape
 
 __all__ = ["Fuse", "group"]
@@ -34,6 +37,7 @@ class _Group:
         members: positions of the nodes, rising.
         space: the shape that it runs over; None for nodes that are not fused.
         axes: the axes that its reductions reduce, if it has any.
+        phase: whether its nodes belong to the forward or to the backward graph.
         sources: groups that it reads from, some of which may have been joined to others since.
         operands: how many values it reads and writes, at most.
         reads: values that its nodes read.
@@ -44,6 +48,7 @@ class _Group:
     members: list[int]
     space: Shape | None
     axes: tuple[int, ...] | None
+    phase: Phase
     sources: set[_Group] = field(default_factory=set)
     operands: int = 0
     reads: set[Value] = field(default_factory=set)
@@ -89,7 +94,9 @@ def group(graph: Graph, limits: Fuse) -> list[_Group]:
     for number, node in enumerate(graph.nodes):
         sources = {of[position[value.node]] for value in node.inputs}
         reduced = set(node.outputs) if node.op.reduction is not None else set()
-        current = _Group([number], _space(node), _axes(node), sources, len(node.inputs) + 1, set(node.inputs), reduced)
+        current = _Group(
+            [number], _space(node), _axes(node), node.phase, sources, len(node.inputs) + 1, set(node.inputs), reduced
+        )
         of.append(current)
         if current.space is None:
             continue
@@ -117,6 +124,8 @@ def _axes(node: Node) -> tuple[int, ...] | None:
 def _alike(producer: Node, source: _Group, target: _Group) -> bool:
     """Whether a group may take in the group of a producer of one of its operands."""
     if producer.op.reduction is not None or source.space != target.space or source.space is None:
+        return False
+    if source.phase != target.phase:
         return False
     if not source.reduced.isdisjoint(target.reads):  # a reduction is complete only when its kernel is
         return False

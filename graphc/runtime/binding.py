@@ -52,6 +52,9 @@ def bind(self, args):
     return call_pointer_of_word(new_int, 0)
 """
 
+BINDER = KernelRequest(_SOURCE, "bind", pyfunction.SIGNATURE)
+"""What checks and binds the arguments of a call."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArgumentSpec:
@@ -89,7 +92,7 @@ def argument_binder(arguments: Sequence[ArgumentSpec], words: NDArray[np.int64])
 
 @functools.cache
 def _address() -> int:
-    [address] = load([KernelRequest(_SOURCE, "bind", pyfunction.SIGNATURE)])
+    [address] = load([BINDER])
     return address
 
 

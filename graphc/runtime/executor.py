@@ -22,7 +22,7 @@ from graphc.runtime.binding import ArgumentSpec, argument_binder
 from graphc.runtime.blas import blas
 from graphc.runtime.kernels.product import product_routine
 from graphc.runtime.loader import KernelRequest, load
-from graphc.runtime.native import program_runner
+from graphc.runtime.native import RUNTIME_REQUESTS, program_runner
 from graphc.runtime.plan import Plan, PlannedBuffer, make_plan
 from graphc.runtime.program import Program
 
@@ -201,8 +201,17 @@ class Executor:
             start = -memory.ctypes.data % 64
             self._arena = memory[start : start + plan.arena_bytes]
         if self._addresses is None:
-            self._addresses = load([KernelRequest(bound.kernel.source, "kernel") for bound in self.program.steps])
+            self._addresses = self._load()
         return Machine(plan, self.program, self._addresses, self._arena)
+
+    def _load(self) -> list[int]:
+        """The addresses of the steps' kernels, loaded together with all that they will need."""
+        kernels = [bound.kernel for bound in self.program.steps]
+        requests = [KernelRequest(kernel.source, "kernel") for kernel in kernels]
+        names = sorted({name for kernel in kernels for name in kernel.routines if name.startswith("product_")})
+        others = [product_routine(name.removeprefix("product_")) for name in names]
+        # The longest first: two processes that compile from both ends should not meet at it.
+        return load([*others, *requests, *RUNTIME_REQUESTS])[len(others) : len(others) + len(requests)]
 
     def _matched(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
         """Arguments in the order of the placeholders."""

@@ -54,8 +54,11 @@ def namespace(source: str) -> dict[str, Any]:
     buffers = 1 + max((int(number) for _, _, number in accesses), default=0)
     scopes = max(16, 1 << (buffers - 1).bit_length())  # few different counts: kernels share their loads and stores
     for kind, dtype, number in accesses:
-        make = _load if kind == "load" else _store
-        scope[f"{kind}_{dtype}_{number}"] = make(dtype, int(number), scopes)
+        if kind == "load":
+            overwritten = ("store", dtype, number) in accesses
+            scope[f"load_{dtype}_{number}"] = _load(dtype, int(number), scopes, overwritten)
+        else:
+            scope[f"store_{dtype}_{number}"] = _store(dtype, int(number), scopes)
     return {**scope, **tile_names(source)}
 
 
@@ -63,13 +66,17 @@ def namespace(source: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _load(dtype: str, number: int, scopes: int) -> Any:
+def _load(dtype: str, number: int, scopes: int, overwritten: bool) -> Any:
     memory = _IN_MEMORY[dtype]
 
     @instruction(DTYPES[dtype], types.int64, types.int64)
     def load(builder: Any, address: Any, index: Any) -> Any:
         item = builder.load(_item(builder, memory, address, index))
         _set_scope(builder, item, number, scopes)
+        if overwritten:
+            # Hides from LLVM that a store of `where(c, x, y)` over x leaves some items as they are: it would make a
+            # masked store of it, which some processors take twenty times as long for.
+            item = _freeze(builder, item)
         return builder.icmp_unsigned("!=", item, ir.Constant(memory, 0)) if dtype == "b1" else item
 
     return load
@@ -85,6 +92,13 @@ def _store(dtype: str, number: int, scopes: int) -> Any:
         _set_scope(builder, builder.store(item, _item(builder, memory, address, index)), number, scopes)
 
     return store
+
+
+def _freeze(builder: Any, value: Any) -> Any:
+    """LLVM's ``freeze``, which llvmlite's builder lacks."""
+    instruction = ir.Instruction(builder.block, value.type, "freeze", [value])
+    builder._insert(instruction)
+    return instruction
 
 
 def _item(builder: Any, memory: ir.Type, address: Any, index: Any) -> Any:

@@ -7,6 +7,7 @@ tests is what a second one runs. Numba is imported only when a kernel must be co
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import importlib.metadata
 import os
@@ -22,10 +23,20 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from graphc.runtime.cache import CompiledKernel, KernelCache, default_folder
+from graphc.runtime.second_compiler import second_compiler
 
 KERNEL_SIGNATURE = "void(int64*, int64, int64)"
 
-_SUPPORT_FILES = ("jit.py", "intrinsics.py", "primitives.py", "arithmetic.py", "mathlib.py", "scalar.py", "emit.py", "tiles.py")
+_SUPPORT_FILES = (
+    "jit.py",
+    "intrinsics.py",
+    "primitives.py",
+    "arithmetic.py",
+    "mathlib.py",
+    "scalar.py",
+    "emit.py",
+    "tiles.py",
+)
 # Numba reads these when it generates code, so they are a part of what a kernel is made from.
 _NUMBA_SWITCHES = (
     "OPT",
@@ -94,8 +105,17 @@ def load(requests: Sequence[KernelRequest]) -> list[int]:
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in addresses}
         _state.statistics.memory_hits += len(keys) - len(missing)
         if missing:
-            _link({key: _obtain(key, request) for key, request in missing.items()})
+            _link(_obtain_all(missing))
         return [addresses[key] for key in keys]
+
+
+def store(request: KernelRequest) -> bool:
+    """Compile a function into the cache on disk without loading it; False if it is there already."""
+    key = _key(request)
+    if disk_cache().get(key) is not None:
+        return False
+    _obtain(key, request)
+    return True
 
 
 def statistics() -> LoaderStatistics:
@@ -115,6 +135,24 @@ def disk_cache() -> KernelCache:
                     f"{cache.problem}. Kernels are compiled anew in every process.", RuntimeWarning, stacklevel=4
                 )
         return cache
+
+
+def _obtain_all(missing: dict[str, KernelRequest]) -> dict[str, CompiledKernel]:
+    """The machine code of functions: from the cache as far as it has them, the others compiled."""
+    cache = disk_cache()
+    found = {key: kernel for key in missing if (kernel := cache.get(key)) is not None}
+    _state.statistics.disk_hits += len(found)
+    absent = {key: request for key, request in missing.items() if key not in found}
+    if absent:
+        collecting = gc.isenabled()
+        gc.disable()  # Numba makes a great many objects that live until the function is compiled
+        try:
+            with second_compiler([(each.source, each.name, each.signature) for each in absent.values()]):
+                found.update({key: _obtain(key, request) for key, request in absent.items()})
+        finally:
+            if collecting:
+                gc.enable()
+    return found
 
 
 def _obtain(key: str, request: KernelRequest) -> CompiledKernel:

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.runtime import blas, pyfunction, threads
+from graphc.runtime.binding import BINDER
 from graphc.runtime.loader import KernelRequest, load
-from graphc.runtime.team import SHARE_SOURCE, team
+from graphc.runtime.team import SHARE_SOURCE, WORKER, team
 
 STEP_WORDS = 4
 STATUS_WORDS = 3
@@ -83,6 +84,16 @@ def call_from_python(self, argument):
 """
 
 
+_REQUESTS = (
+    KernelRequest(_RUN_SOURCE, "run", "int64(int64, int64, int64, int64)"),
+    KernelRequest(SHARE_SOURCE, "share", "int64(int64, int64, int64, int64, int64)"),
+    KernelRequest(_CALL_SOURCE, "call_from_python", pyfunction.SIGNATURE),
+)
+
+RUNTIME_REQUESTS = (*_REQUESTS, WORKER, BINDER)
+"""All functions of the runtime itself, for whoever wants to load them together with kernels."""
+
+
 def program_runner(program: NDArray[np.int64], status: NDArray[np.int64], uses_blas: bool = False) -> Callable[[], int]:
     """A function that runs `program` and returns the index of the step that reported a fault, or -1.
 
@@ -119,13 +130,7 @@ def _run_through_ctypes(function: Callable[..., int], arguments: tuple[int, ...]
 @functools.cache
 def _loaded() -> tuple[int, int]:
     """Addresses of ``run`` and ``call_from_python``; the shared table is ready for them."""
-    run, share, call = load(
-        [
-            KernelRequest(_RUN_SOURCE, "run", "int64(int64, int64, int64, int64)"),
-            KernelRequest(SHARE_SOURCE, "share", "int64(int64, int64, int64, int64, int64)"),
-            KernelRequest(_CALL_SOURCE, "call_from_python", pyfunction.SIGNATURE),
-        ]
-    )
+    run, share, call = load(_REQUESTS)
     _runtime[[_THREADS, _TEAM, _SHARE]] = ctypes.addressof(threads.team_size()), team().words.ctypes.data, share
     return run, call
 

@@ -17,7 +17,7 @@ __all__ = ["Plan", "PlannedBuffer", "PlannedStep", "make_plan"]
 _PARALLEL_WORK = 1 << 18
 """Scalar operations that make a task: less is not worth starting a thread for."""
 
-_PRODUCT_WORK = 1 << 22
+_PRODUCT_WORK = 1 << 20
 """The same for matrix products, which do more operations in a moment."""
 
 _MAX_TASKS = 16

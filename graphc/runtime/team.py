@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from graphc.runtime.loader import KernelRequest, load
 
-__all__ = ["SHARE_SOURCE", "TEAM_WORDS", "Team", "team"]
+__all__ = ["SHARE_SOURCE", "TEAM_WORDS", "WORKER", "Team", "team"]
 
 # Words of the table; those that threads write on their own lie in cache lines of their own.
 _CLAIM, _DONE, _SLEEPING, _OWNER = 0, 8, 16, 24
@@ -71,6 +71,9 @@ def work(team):
                 call_with_pointer(word(team, {_WAIT}), word(team, {_SEMAPHORE}))
     return 0
 """
+
+WORKER = KernelRequest(_WORKER_SOURCE, "work", "int64(int64)")
+"""What a worker does from its start to its end."""
 
 SHARE_SOURCE = f"""
 def share(team, kernel, table, extent, chunk):
@@ -135,7 +138,7 @@ class Team:
                 return
             self._stop()
             library = ctypes.CDLL(None)
-            [work] = load([KernelRequest(_WORKER_SOURCE, "work", "int64(int64)")])
+            [work] = load([WORKER])
             for _ in range(workers):
                 handle = ctypes.c_ulong()
                 if library.pthread_create(

@@ -66,9 +66,11 @@ def product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, be
             for j in range(n):
                 old = load_{kind}_2(c, i * c_row + j)
                 store_{kind}_2(c, i * c_row + j, {kind}(0) if beta == {kind}(0) else {kind}(beta * old))
-    for block in range((k + {depth} - 1) // {depth}):
-        first = block * {depth}
-        depth = min({depth}, k - first)
+    blocks = (k + {depth} - 1) // {depth}
+    most = (k + blocks * {lanes} - 1) // max(blocks * {lanes}, 1) * {lanes}
+    for block in range(blocks):
+        first = block * most
+        depth = min(most, k - first)
         keep = beta if block == 0 else {kind}(1)
         for strip in range((n + {width} - 1) // {width}):
             left = strip * {width}
@@ -85,13 +87,13 @@ def product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, be
                     for j in range({width}):
                         store_{kind}_3(panel, p * {width} + j, load_{kind}_1(b, (first + p) * b_row + left + j))
             else:
-                blocks = depth // {lanes} if b_row == 1 else 0
-                for q in range(blocks):
+                squares = depth // {lanes} if b_row == 1 else 0
+                for q in range(squares):
                     for v in range(2):
                         block_start = (left + v * {lanes}) * b_column + first + q * {lanes}
                         transpose_{kind}_{lanes}(b + {size} * block_start, {size} * b_column,
                                                  panel + {size} * {lanes} * (q * {width} + v), {size} * {width})
-                for p in range(blocks * {lanes}, depth):
+                for p in range(squares * {lanes}, depth):
                     for j in range({width}):
                         item = load_{kind}_1(b, (first + p) * b_row + (left + j) * b_column)
                         store_{kind}_3(panel, p * {width} + j, item)
