@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import machine, report
+from benchmarks.compile_time import measure_all
 from benchmarks.runner import DisagreementError, Result, Settings, StartUp, WorkerError, measure, measure_start_up
 from benchmarks.workload import ON_REQUEST, OURS, SYSTEMS
 from benchmarks.workloads import WORKLOADS
@@ -66,11 +67,13 @@ def main(arguments: Sequence[str]) -> int:
     started = next((result for result in results if result.workload.name == START_UP_WORKLOAD), None)
     if started is not None:
         print(report.start_up_table(start_up, started).text(), end="\n\n")
+    times = measure_all() if OURS in options.systems else []
+    print(report.compile_table(times).text(), end="\n\n")
     description = machine.describe()
     print("\n".join(f"{name}: {value}" for name, value in description.items()))
     print(f"load average at the start: {load}")
     if options.output is not None:
-        page = report.markdown_page(results, start_up, WORKLOADS[START_UP_WORKLOAD], settings, description, load)
+        page = report.markdown_page(results, start_up, times, WORKLOADS[START_UP_WORKLOAD], settings, description, load)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(page, encoding="utf-8")
         say(f"wrote {options.output}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.compile_time import CompileTime
 from benchmarks.runner import TOLERANCE, Result, Settings, StartUp
 from benchmarks.worker import CHECKED_STEPS
 from benchmarks.workload import OURS, SYSTEMS, Workload
@@ -75,9 +76,26 @@ def start_up_table(start_up: StartUp | None, result: Result | None) -> Table:
     return Table(["process start to first finished step", "seconds"], rows)
 
 
+def compile_table(times: Sequence[CompileTime]) -> Table:
+    """Seconds that the compiler takes, kernels aside."""
+    head = ["nodes", "passes and verification", "assembly", "plan", "total seconds", "us per node"]
+    return Table(
+        head,
+        [
+            [
+                f"{t.nodes:,}",
+                *(f"{part:.2f}" for part in (t.passes, t.assembly, t.plan, t.total)),
+                f"{t.total / t.nodes * 1e6:.0f}",
+            ]
+            for t in times
+        ],
+    )
+
+
 def markdown_page(
     results: Sequence[Result],
     start_up: StartUp | None,
+    compile_times: Sequence[CompileTime],
     started: Workload,
     settings: Settings,
     machine: Mapping[str, str],
@@ -104,6 +122,9 @@ def markdown_page(
         "## Start-up",
         f"{started.title}: importing, building and compiling included. The others keep whatever caches they have.",
         start_up_table(start_up, by_name.get(started.name)).markdown(),
+        "## Compilation",
+        "Training steps of growing depth, from the graph as written to the plan; kernels come later, and are cached.",
+        compile_table(compile_times).markdown(),
         "## Machine",
         Table(["", ""], [[name, value] for name, value in machine.items()]).markdown().replace("---:", "---"),
         f"Load average when the run began: {load}.",

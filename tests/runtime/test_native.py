@@ -326,20 +326,3 @@ assert (x == 2).all()
 sys.exit(os.waitstatus_to_exitcode(status))
 """
     subprocess.run([sys.executable, "-c", child], env={**os.environ, "PYTHONPATH": search}, check=True, timeout=120)
-
-
-def test_binding_and_running_take_less_than_a_microsecond() -> None:
-    import timeit
-
-    from graphc.runtime.binding import ArgumentSpec, argument_binder
-
-    words = np.zeros(2, np.int64)
-    x, y = np.zeros((4, 2), np.float32), np.zeros(4, np.int64)
-    bind = argument_binder([ArgumentSpec(x.dtype, (4, 2), [0]), ArgumentSpec(y.dtype, (4,), [1])], words)
-    run = program_runner(program(), status())
-    args = (x, y)
-
-    def call() -> int:
-        return bind(args) or run()
-
-    assert min(timeit.repeat(call, number=10_000, repeat=9)) / 10_000 < 1e-6

@@ -2,6 +2,10 @@
 
 With p = softmax(z), the loss of a row is log sum exp z - z[label], and its gradient is p - one_hot(label); for
 probabilities t it is (sum t) log sum exp z - t.z, and the gradient is (sum t) p - t (Bishop 2006, section 4.3.4).
+
+Log sum exp z is m + s, where m is the largest item of z and s = log sum exp(z - m). The two are kept apart, because
+their sum is rounded to the precision of m: the loss is s - (z[label] - m), and p is exp((z - m) - s). As results do not
+depend on what is subtracted, m is a constant to differentiation, and the gradient of s is p.
 """
 
 from __future__ import annotations
@@ -23,12 +27,13 @@ from graphc.ir.ops.choice import where
 from graphc.ir.ops.comparison import equal, less, not_equal
 from graphc.ir.ops.conversion import cast, float_dtype
 from graphc.ir.ops.creation import arange
+from graphc.ir.ops.differentiation import stop_gradient
 from graphc.ir.ops.index import gather
 from graphc.ir.ops.leaves import as_value
-from graphc.ir.ops.reduce import sum
+from graphc.ir.ops.reduce import max, sum
 from graphc.ir.ops.shape import expand_dims, moveaxis, squeeze
-from graphc.ir.ops.statistics import logsumexp, mean, size_value
-from graphc.ir.ops.transcendental import exp
+from graphc.ir.ops.statistics import mean, size_value
+from graphc.ir.ops.transcendental import exp, log
 from graphc.ir.types import DType, TensorType, int64, normalize_axis, shape_text, unify
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -71,17 +76,21 @@ def _check(logits: TensorType, target: TensorType) -> None:
         )
 
 
-def _infer(attrs: CrossEntropyAttrs, logits: TensorType, target: TensorType) -> tuple[TensorType, TensorType]:
+def _infer(attrs: CrossEntropyAttrs, logits: TensorType, target: TensorType) -> tuple[TensorType, ...]:
     _check(logits, target)
-    rows = TensorType(logits.dtype, logits.shape[:-1])
-    return rows, rows
+    return (TensorType(logits.dtype, logits.shape[:-1]),) * 3
 
 
 def _infer_grad(
-    attrs: CrossEntropyAttrs, logits: TensorType, target: TensorType, logsumexp: TensorType, g: TensorType
+    attrs: CrossEntropyAttrs,
+    logits: TensorType,
+    target: TensorType,
+    largest: TensorType,
+    log_sum: TensorType,
+    g: TensorType,
 ) -> TensorType:
     _check(logits, target)
-    for rows in (logsumexp, g):
+    for rows in (largest, log_sum, g):
         if rows.dtype != logits.dtype or not same_shape(rows.shape, logits.shape[:-1]):
             raise ShapeError(f"rows of type {rows}", expected=f"{TensorType(logits.dtype, logits.shape[:-1])}")
     return logits
@@ -103,21 +112,24 @@ def _one_hot(attrs: CrossEntropyAttrs, target: Array, classes: int) -> tuple[Arr
     return (np.arange(classes) == target[..., None]) & counted[..., None], counted[..., None]
 
 
-def _evaluate(attrs: CrossEntropyAttrs, logits: Array, target: Array) -> tuple[Array, Array]:
+def _evaluate(attrs: CrossEntropyAttrs, logits: Array, target: Array) -> tuple[Array, Array, Array]:
     with np.errstate(all="ignore"):
-        largest = np.max(logits, -1, keepdims=True)
-        logsumexp = largest + np.log(np.sum(np.exp(logits - largest), -1, keepdims=True))
+        largest = np.max(logits, -1)
+        shifted = logits - largest[..., None]
+        log_sum = np.log(np.sum(np.exp(shifted), -1))
         if target.dtype.kind == "f":
-            loss = logsumexp[..., 0] * np.sum(target, -1) - np.sum(np.where(target == 0, 0, target * logits), -1)
+            loss = log_sum * np.sum(target, -1) - np.sum(np.where(target == 0, 0, target * shifted), -1)
         else:
             chosen, counted = _one_hot(attrs, target, logits.shape[-1])
-            loss = np.where(counted, logsumexp - np.sum(np.where(chosen, logits, 0), -1, keepdims=True), 0)[..., 0]
-    return np.asarray(loss, logits.dtype), logsumexp[..., 0]
+            loss = np.where(counted[..., 0], log_sum - np.sum(np.where(chosen, shifted, 0), -1), 0)
+    return np.asarray(loss, logits.dtype), largest, log_sum
 
 
-def _evaluate_grad(attrs: CrossEntropyAttrs, logits: Array, target: Array, logsumexp: Array, g: Array) -> Array:
+def _evaluate_grad(
+    attrs: CrossEntropyAttrs, logits: Array, target: Array, largest: Array, log_sum: Array, g: Array
+) -> Array:
     with np.errstate(all="ignore"):
-        share = np.exp(logits - logsumexp[..., None])
+        share = np.exp((logits - largest[..., None]) - log_sum[..., None])
         if target.dtype.kind == "f":
             result = (share * np.sum(target, -1, keepdims=True) - target) * g[..., None]
         else:
@@ -140,35 +152,48 @@ def _without_ignored(rows: Value, target: Value, ignore_index: int | None) -> Va
     return rows if ignore_index is None else where(equal(target, ignore_index), 0, rows)
 
 
-def _vjp(node: Node, g: Value | None, g_logsumexp: Value | None) -> tuple[Value | None, Value | None]:
+def _shifted(logits: Value, largest: Value) -> Value:
+    return subtract(logits, expand_dims(largest, -1))
+
+
+def _share(logits: Value, largest: Value, log_sum: Value) -> Value:
+    """The softmax of the logits."""
+    return exp(subtract(_shifted(logits, largest), expand_dims(log_sum, -1)))
+
+
+def _vjp(
+    node: Node, g: Value | None, g_largest: Value | None, g_log_sum: Value | None
+) -> tuple[Value | None, Value | None]:
     logits, target = node.inputs
-    logsumexp = node.outputs[1]
+    _, largest, log_sum = node.outputs
     to_logits: Value | None = None
     to_target: Value | None = None
     if g is not None:
-        to_logits = apply(CROSS_ENTROPY_GRAD, (logits, target, logsumexp, g), node.attrs).output
+        to_logits = apply(CROSS_ENTROPY_GRAD, (logits, target, largest, log_sum, g), node.attrs).output
         if target.dtype.is_float:
-            to_target = multiply(subtract(expand_dims(logsumexp, -1), logits), expand_dims(g, -1))
-    if g_logsumexp is not None:
-        share = exp(subtract(logits, expand_dims(logsumexp, -1)))
-        part = multiply(share, expand_dims(g_logsumexp, -1))
+            to_target = multiply(subtract(expand_dims(log_sum, -1), _shifted(logits, largest)), expand_dims(g, -1))
+    if g_log_sum is not None:
+        part = multiply(_share(logits, largest, log_sum), expand_dims(g_log_sum, -1))
         to_logits = part if to_logits is None else add(to_logits, part)
     return to_logits, to_target
 
 
 def _decompose(node: Node) -> Sequence[Value]:
     logits, target = node.inputs
-    total = logsumexp(logits, -1)
+    largest = stop_gradient(max(logits, -1))
+    shifted = _shifted(logits, largest)
+    log_sum = log(sum(exp(shifted), -1))
     if target.dtype.is_float:
-        inner = sum(where(equal(target, 0), 0.0, multiply(target, logits)), -1)
-        return subtract(multiply(total, sum(target, -1)), inner), total
-    return _counted(node, subtract(total, sum(where(_chosen(logits, target), logits, 0.0), -1))), total
+        inner = sum(where(equal(target, 0), 0.0, multiply(target, shifted)), -1)
+        return subtract(multiply(log_sum, sum(target, -1)), inner), largest, log_sum
+    loss = subtract(log_sum, sum(where(_chosen(logits, target), shifted, 0.0), -1))
+    return _counted(node, loss), largest, log_sum
 
 
-def _grad_vjp(node: Node, g: Value) -> tuple[Value, Value | None, Value, Value]:
-    """The derivatives of ``(share * weight - target) * scale``, where ``share = exp(logits - logsumexp)``."""
-    logits, target, logsumexp, scale = node.inputs
-    share = exp(subtract(logits, expand_dims(logsumexp, -1)))
+def _grad_vjp(node: Node, g: Value) -> tuple[Value, Value | None, Value, Value, Value]:
+    """The derivatives of ``(share * weight - target) * scale``, where ``share = exp((logits - max) - log_sum)``."""
+    logits, target, largest, log_sum, scale = node.inputs
+    share = _share(logits, largest, log_sum)
     scaled = multiply(g, expand_dims(_counted(node, scale), -1))
     if target.dtype.is_float:
         weighted = multiply(share, sum(target, -1, keepdims=True))
@@ -179,12 +204,13 @@ def _grad_vjp(node: Node, g: Value) -> tuple[Value, Value | None, Value, Value]:
         one_hot = cast(_chosen(logits, target), logits.dtype)
         to_scale = _counted(node, sum(multiply(g, subtract(share, one_hot)), -1))
     to_logits = multiply(scaled, weighted)
-    return to_logits, to_target, negative(sum(to_logits, -1)), to_scale
+    to_shift = negative(sum(to_logits, -1))
+    return to_logits, to_target, to_shift, to_shift, to_scale
 
 
 def _decompose_grad(node: Node) -> Sequence[Value]:
-    logits, target, logsumexp, scale = node.inputs
-    share = exp(subtract(logits, expand_dims(logsumexp, -1)))
+    logits, target, largest, log_sum, scale = node.inputs
+    share = _share(logits, largest, log_sum)
     if target.dtype.is_float:
         difference = subtract(multiply(share, sum(target, -1, keepdims=True)), target)
     else:
@@ -206,32 +232,34 @@ def _samples() -> list[Sample]:
     def loss(logits: Value, target: Value) -> Value:
         return cross_entropy(logits, target, reduction="none")
 
-    def both(logits: Value, target: Value) -> Value:
+    def every(logits: Value, target: Value) -> Value:
         node = apply(CROSS_ENTROPY, (logits, target), CrossEntropyAttrs(-100 if target.dtype == int64 else None))
-        return multiply(node.outputs[0], node.outputs[1])
+        losses, largest, log_sum = node.outputs
+        return multiply(losses, subtract(log_sum, mean(_shifted(logits, largest), -1)))
 
     return [
         Sample(loss, (_logits(2, 3, 5), labels), (0,), label="labels, one ignored"),
-        Sample(both, (_logits(2, 3, 5), labels), (0,), label="both outputs, labels"),
+        Sample(every, (_logits(2, 3, 5), labels), (0,), label="every output, labels"),
         Sample(loss, (_logits(3, 1), np.zeros(3, "int32")), (0,), label="one class, int32"),
         Sample(loss, (_logits(4), np.array(2, "int8")), (0,), label="0-d label"),
         Sample(loss, (_logits(0, 4), np.zeros(0, "int64")), (0,), label="no rows"),
         Sample(loss, (_logits(2, 5), _probabilities(2, 5)), (0, 1), label="probabilities"),
-        Sample(both, (_logits(2, 5), _probabilities(2, 5)), (0, 1), label="both outputs, probabilities"),
+        Sample(every, (_logits(2, 5), _probabilities(2, 5)), (0, 1), label="every output, probabilities"),
         Sample(loss, (_logits(5), _probabilities(5)), (0, 1), label="one row of probabilities"),
         Sample(loss, (_logits(2, 3) * 1e3, np.array([1, 2])), (), label="large logits"),
     ]
 
 
 def _grad_samples() -> list[Sample]:
-    def build(logits: Value, target: Value, logsumexp: Value, g: Value) -> Value:
+    def build(logits: Value, target: Value, largest: Value, log_sum: Value, g: Value) -> Value:
         attrs = CrossEntropyAttrs(-100 if target.dtype == int64 else None)
-        return apply(CROSS_ENTROPY_GRAD, (logits, target, logsumexp, g), attrs).output
+        return apply(CROSS_ENTROPY_GRAD, (logits, target, largest, log_sum, g), attrs).output
 
     def sample(logits: Array, target: Array) -> Sample:
         rows = logits.shape[:-1]
         probabilities = (1,) if target.dtype.kind == "f" else ()
-        return Sample(build, (logits, target, _probabilities(*rows) + 4, _logits(*rows)), (0, *probabilities, 2, 3))
+        shifts = _probabilities(*rows) + 3, _probabilities(*rows)
+        return Sample(build, (logits, target, *shifts, _logits(*rows)), (0, *probabilities, 2, 3, 4))
 
     return [
         sample(_logits(2, 3, 5), np.array([[1, 0, 4], [2, -100, 3]])),
@@ -243,7 +271,7 @@ def _grad_samples() -> list[Sample]:
 CROSS_ENTROPY = registry.add(
     OpDef(
         "cross_entropy",
-        "For each row of logits, its loss and the logarithm of its summed exponentials.",
+        "For each row of logits z, its loss, its largest item m and the logarithm of the summed exp(z - m).",
         infer=_infer,
         evaluate=_evaluate,
         vjp=_vjp,
@@ -256,7 +284,7 @@ CROSS_ENTROPY = registry.add(
 CROSS_ENTROPY_GRAD = registry.add(
     OpDef(
         "cross_entropy_grad",
-        "(softmax(logits) - target) * g, from logits, target, logsumexp and g; labels stand for one-hot rows.",
+        "(exp((z - m) - s) - target) * g from logits z, target, m, s and g; labels stand for one-hot rows.",
         infer=_infer_grad,
         evaluate=_evaluate_grad,
         vjp=_grad_vjp,
@@ -334,9 +362,9 @@ def cross_entropy(
     values, goal = _rows_last(logits, target, axis)
     if not goal.dtype.is_float:
         ignored = _ignorable(goal, ignore_index)
-        losses, total = apply(CROSS_ENTROPY, (values, goal), CrossEntropyAttrs(ignored)).outputs
+        losses, largest, log_sum = apply(CROSS_ENTROPY, (values, goal), CrossEntropyAttrs(ignored)).outputs
         if label_smoothing:
-            even = _without_ignored(subtract(total, mean(values, -1)), goal, ignored)
+            even = _without_ignored(subtract(log_sum, mean(_shifted(values, largest), -1)), goal, ignored)
             losses = add(multiply(losses, 1 - label_smoothing), multiply(even, label_smoothing))
         return reduced(losses, reduction, _mean_count(goal, ignored, values.dtype))
     if label_smoothing:

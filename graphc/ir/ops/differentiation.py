@@ -12,6 +12,7 @@ from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.interpret import run_body
 from graphc.ir.op import Array, OpDef, Sample, no_gradient, registry
 from graphc.ir.operators import Operand
+from graphc.ir.ops.creation import zeros_like
 from graphc.ir.ops.leaves import as_value, constant, placeholder
 from graphc.ir.substitute import substitute
 from graphc.ir.types import TensorType
@@ -208,7 +209,7 @@ class CustomGradientAttrs:
 
 def _custom_vjp(node: Node, *cotangents: Value | None) -> list[Value]:
     given = [
-        as_value(0.0, value.dtype) * value if cotangent is None else cotangent
+        zeros_like(value) if cotangent is None else cotangent
         for value, cotangent in zip(node.outputs, cotangents, strict=True)
     ]
     backward: Graph = node.attrs.backward

@@ -19,15 +19,19 @@ def _extent(node: Node) -> tuple[Size, Size]:
     return product(shape[:-1]), shape[-1]
 
 
+def _is_narrow(classes: Size) -> bool:
+    return isinstance(classes, int) and classes <= _NARROW
+
+
 @kernel_for("cross_entropy")
 def cross_entropy(node: Node) -> Kernel:
-    """The loss and the logarithm of summed exponentials of each row."""
+    """The loss of each row, its largest logit, and the logarithm of its summed exponentials less that."""
     logits, target = node.inputs
     rows, classes = _extent(node)
     dtype, work = code(logits.dtype), _WORK * logits.size
     if target.dtype.is_float:
         return Kernel("cross_entropy", _probabilities(dtype), rows, (classes,), work=work)
-    narrow = isinstance(classes, int) and classes <= _NARROW
+    narrow = _is_narrow(classes)
     ignored = node.attrs.ignore_index
     return Kernel(
         "cross_entropy",
@@ -41,26 +45,26 @@ def cross_entropy(node: Node) -> Kernel:
 
 
 def _labels(dtype: str, label: str, narrow: bool, ignoring: bool) -> str:
-    """Rows leave their maximum and their sum where the results will be; then these are made of them."""
-    buffers = ["logits", "target", "loss", "logsumexp", *(["items"] if narrow else [])]
+    """Rows leave their sums where the logarithms will be."""
+    buffers = ["logits", "target", "loss", "maxima", "log_sums", *(["items"] if narrow else [])]
     if narrow:
         sums = f"""\
             for i in range(start, start + classes):
-                store_{dtype}_4(items, i, load_{dtype}_0(logits, i) - largest)
+                store_{dtype}_5(items, i, load_{dtype}_0(logits, i) - largest)
         for i in range(first * classes, last * classes):
-            store_{dtype}_4(items, i, exp(load_{dtype}_4(items, i)))
+            store_{dtype}_5(items, i, exp(load_{dtype}_5(items, i)))
         for row in range(first, last):
             start = row * classes
             total = {dtype}(0)
             for i in range(start, start + classes):
-                total += load_{dtype}_4(items, i)
-            store_{dtype}_2(loss, row, total)"""
+                total += load_{dtype}_5(items, i)
+            store_{dtype}_4(log_sums, row, total)"""
     else:
         sums = f"""\
             total = {dtype}(0)
             for i in range(start, start + classes):
                 total += exp(load_{dtype}_0(logits, i) - largest)
-            store_{dtype}_2(loss, row, total)"""
+            store_{dtype}_4(log_sums, row, total)"""
     # The fused operation keeps largest - logit together: the difference is exact where the logits are large and near.
     return f"""
 def kernel(args, lo, hi):
@@ -73,20 +77,17 @@ def kernel(args, lo, hi):
             largest = {dtype}(-1e999)
             for i in range(start, start + classes):
                 largest = maximum(largest, load_{dtype}_0(logits, i))
-            store_{dtype}_3(logsumexp, row, largest)
+            store_{dtype}_3(maxima, row, largest)
 {sums}
         for row in range(first, last):
-            store_{dtype}_2(loss, row, log(load_{dtype}_2(loss, row)))
+            store_{dtype}_4(log_sums, row, log(load_{dtype}_4(log_sums, row)))
         for row in range(first, last):
-            largest = load_{dtype}_3(logsumexp, row)
-            logarithm = load_{dtype}_2(loss, row)
-            store_{dtype}_3(logsumexp, row, largest + logarithm)
             label = i64(load_{label}_1(target, row))
             {"if label == ignored:" if ignoring else "if False:"}
                 store_{dtype}_2(loss, row, {dtype}(0))
             elif 0 <= label and label < classes:
-                distance = largest - load_{dtype}_0(logits, row * classes + label)
-                store_{dtype}_2(loss, row, fma({dtype}(1), logarithm, distance))
+                distance = load_{dtype}_3(maxima, row) - load_{dtype}_0(logits, row * classes + label)
+                store_{dtype}_2(loss, row, fma({dtype}(1), load_{dtype}_4(log_sums, row), distance))
             else:
                 report_fault(status, 1, label, row)
                 store_{dtype}_2(loss, row, {dtype}(0))
@@ -97,7 +98,7 @@ def kernel(args, lo, hi):
 def _probabilities(dtype: str) -> str:
     return f"""
 def kernel(args, lo, hi):
-{read_words("logits", "target", "loss", "logsumexp", "classes")}
+{read_words("logits", "target", "loss", "maxima", "log_sums", "classes")}
     for row in range(lo, hi):
         start = row * classes
         largest = {dtype}(-1e999)
@@ -107,13 +108,14 @@ def kernel(args, lo, hi):
         weight = {dtype}(0)
         chosen = {dtype}(0)
         for i in range(start, start + classes):
-            logit = load_{dtype}_0(logits, i)
+            shifted = load_{dtype}_0(logits, i) - largest
             share = load_{dtype}_1(target, i)
-            total += exp(logit - largest)
+            total += exp(shifted)
             weight += share
-            chosen += {dtype}(0) if share == {dtype}(0) else share * logit
-        logarithm = largest + log(total)
-        store_{dtype}_3(logsumexp, row, logarithm)
+            chosen += {dtype}(0) if share == {dtype}(0) else share * shifted
+        logarithm = log(total)
+        store_{dtype}_3(maxima, row, largest)
+        store_{dtype}_4(log_sums, row, logarithm)
         store_{dtype}_2(loss, row, logarithm * weight - chosen)
 """
 
@@ -124,48 +126,68 @@ def cross_entropy_grad(node: Node) -> Kernel:
     logits, target = node.inputs[:2]
     rows, classes = _extent(node)
     dtype, work = code(logits.dtype), _WORK * logits.size
+    shares = _shares(dtype, _is_narrow(classes))
     if target.dtype.is_float:
-        return Kernel("cross_entropy_grad", _probabilities_grad(dtype), rows, (classes,), work=work)
+        return Kernel("cross_entropy_grad", _probabilities_grad(dtype, shares), rows, (classes,), work=work)
     ignored = node.attrs.ignore_index
-    source = _labels_grad(dtype, code(target.dtype), ignored is not None)
+    source = _labels_grad(dtype, code(target.dtype), shares, ignored is not None)
     return Kernel("cross_entropy_grad", source, rows, (classes, ignored or 0), work=work, faults=True)
 
 
-def _labels_grad(dtype: str, label: str, ignoring: bool) -> str:
+def _shares(dtype: str, narrow: bool) -> str:
+    """Leaves the softmax of rows ``first`` to ``last`` where their gradient will be."""
+    # The fused operation keeps the logit less the maximum together, as in the loss.
+    return f"""\
+        last = min(hi, first + {64 if narrow else 1})
+        for row in range(first, last):
+            largest = load_{dtype}_2(maxima, row)
+            logarithm = load_{dtype}_3(log_sums, row)
+            for i in range(row * classes, (row + 1) * classes):
+                store_{dtype}_5(out, i, fma({dtype}(-1), logarithm, load_{dtype}_0(logits, i) - largest))
+        for i in range(first * classes, last * classes):
+            store_{dtype}_5(out, i, exp(load_{dtype}_5(out, i)))"""
+
+
+def _labels_grad(dtype: str, label: str, shares: str, ignoring: bool) -> str:
     return f"""
 def kernel(args, lo, hi):
-{read_words("logits", "target", "logsumexp", "g", "out", "classes", "ignored", "status")}
-    for row in range(lo, hi):
-        start = row * classes
-        label = i64(load_{label}_1(target, row))
-        {"if label == ignored:" if ignoring else "if False:"}
-            for i in range(start, start + classes):
-                store_{dtype}_4(out, i, {dtype}(0))
-        elif 0 <= label and label < classes:
-            shift = load_{dtype}_2(logsumexp, row)
-            scale = load_{dtype}_3(g, row)
-            for i in range(start, start + classes):
-                store_{dtype}_4(out, i, exp(load_{dtype}_0(logits, i) - shift) * scale)
-            store_{dtype}_4(out, start + label, load_{dtype}_4(out, start + label) - scale)
-        else:
-            report_fault(status, 1, label, row)
-            for i in range(start, start + classes):
-                store_{dtype}_4(out, i, {dtype}(0))
+{read_words("logits", "target", "maxima", "log_sums", "g", "out", "classes", "ignored", "status")}
+    first = lo
+    while first < hi:
+{shares}
+        for row in range(first, last):
+            start = row * classes
+            label = i64(load_{label}_1(target, row))
+            {"if label == ignored:" if ignoring else "if False:"}
+                for i in range(start, start + classes):
+                    store_{dtype}_5(out, i, {dtype}(0))
+            elif 0 <= label and label < classes:
+                scale = load_{dtype}_4(g, row)
+                for i in range(start, start + classes):
+                    store_{dtype}_5(out, i, load_{dtype}_5(out, i) * scale)
+                store_{dtype}_5(out, start + label, load_{dtype}_5(out, start + label) - scale)
+            else:
+                report_fault(status, 1, label, row)
+                for i in range(start, start + classes):
+                    store_{dtype}_5(out, i, {dtype}(0))
+        first = last
 """
 
 
-def _probabilities_grad(dtype: str) -> str:
+def _probabilities_grad(dtype: str, shares: str) -> str:
     return f"""
 def kernel(args, lo, hi):
-{read_words("logits", "target", "logsumexp", "g", "out", "classes")}
-    for row in range(lo, hi):
-        start = row * classes
-        weight = {dtype}(0)
-        for i in range(start, start + classes):
-            weight += load_{dtype}_1(target, i)
-        shift = load_{dtype}_2(logsumexp, row)
-        scale = load_{dtype}_3(g, row)
-        for i in range(start, start + classes):
-            share = exp(load_{dtype}_0(logits, i) - shift) * weight
-            store_{dtype}_4(out, i, (share - load_{dtype}_1(target, i)) * scale)
+{read_words("logits", "target", "maxima", "log_sums", "g", "out", "classes")}
+    first = lo
+    while first < hi:
+{shares}
+        for row in range(first, last):
+            start = row * classes
+            weight = {dtype}(0)
+            for i in range(start, start + classes):
+                weight += load_{dtype}_1(target, i)
+            scale = load_{dtype}_4(g, row)
+            for i in range(start, start + classes):
+                store_{dtype}_5(out, i, (load_{dtype}_5(out, i) * weight - load_{dtype}_1(target, i)) * scale)
+        first = last
 """
