@@ -29,6 +29,7 @@ from graphc.errors import (
 )
 from graphc.function import Function
 from graphc.ir import ops as _ops
+from graphc.ir.analysis import critical_path, to_networkx
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops import *
@@ -73,6 +74,7 @@ __all__ = [
     "bool_",
     "check_gradients",
     "compile",
+    "critical_path",
     "datasets",
     "evaluate",
     "float32",
@@ -87,6 +89,7 @@ __all__ = [
     "random",
     "scope",
     "set_num_threads",
+    "to_networkx",
     "train",
     "uint8",
     "viz",

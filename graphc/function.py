@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.errors import GraphError
+from graphc.ir.analysis import critical_path
 from graphc.ir.dims import symbols
 from graphc.ir.graph import Graph
 from graphc.passes.pipeline import Stage
@@ -142,6 +143,7 @@ class Function:
             f"{len(steps)} steps by {len({bound.kernel.source for bound in steps})} kernels, "
             f"assembled in {self.seconds['assemble'] * 1e3:.2f} ms"
         )
+        lines.append(f"longest chain: {len(critical_path(self.graph))} of {len(self.graph.nodes)} nodes")
         for number, bound in enumerate(steps):
             node = bound.step.node
             what = node.op.name

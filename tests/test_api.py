@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 import graphc as gr
+from graphc.passes.pipeline import PIPELINE
+from graphc.passes.rewrite import rewrite
 
 
 def test_single_output_gives_an_array_and_a_sequence_a_list() -> None:
@@ -113,3 +117,25 @@ def test_the_truth_of_a_value_explains_itself() -> None:
     with pytest.raises(gr.GraphError, match=r"gr\.where") as caught:
         _ = 1 if x > 0 else 2
     assert "1 if x > 0 else 2" in str(caught.value)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A pass that turns exp into sin."""
+
+    name: str = "wrong"
+
+    def __call__(self, graph: gr.Graph) -> gr.Graph:
+        return rewrite(graph, lambda node, matcher: [gr.sin(*node.inputs)] if node.op.name == "exp" else None)
+
+
+def test_verify_names_the_first_pass_that_changes_a_value() -> None:
+    x = gr.placeholder(("n", 3), name="x")
+    y = gr.exp(x + 0.0).sum()
+    passes = (*PIPELINE[:1], Wrong(), *PIPELINE[1:])
+    gr.compile([x], y, passes=passes)
+    with pytest.raises(gr.PassError, match="wrong"):
+        gr.compile([x], y, passes=passes, verify=True)
+    with pytest.raises(gr.PassError, match="wrong"):
+        gr.compile([x], y, passes=passes, verify={x: np.ones((2, 3), np.float32)})
+    gr.compile([x], y, verify=True)

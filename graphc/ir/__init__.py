@@ -1,1 +1,1 @@
-"""What a program is: types, values, nodes, graphs and the operations. Imports NumPy alone."""
+"""What a program is: types, values, nodes, graphs and the operations. Imports NumPy, and networkx for analyses."""

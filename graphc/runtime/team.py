@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc.runtime import threads
 from graphc.runtime.loader import KernelRequest, load
 
 __all__ = ["SHARE_SOURCE", "TEAM_WORDS", "WORKER", "Team", "team"]
@@ -186,6 +187,7 @@ def team() -> Team:
         words[_POST] = ctypes.cast(library.sem_post, ctypes.c_void_p).value or 0
         words[_WAIT] = ctypes.cast(library.sem_wait, ctypes.c_void_p).value or 0
         words[_SEMAPHORE] = ctypes.addressof(semaphore)
+    threads.observers.append(lambda count: made.resize(count - 1))
     atexit.register(made.stop)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=made.forget)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["get_num_threads", "set_num_threads"]
+
+observers: list[Callable[[int], None]] = []
+"""Called with the new number of threads when it changes."""
 
 _team_size = ctypes.c_int64(0)  # 0 until it is asked for; the native loop reads it in every run
 
@@ -17,9 +21,8 @@ def set_num_threads(count: int) -> None:
     if type(count) is not int or count < 1:
         raise ValueError(f"the number of threads is {count!r}; expected an int of at least 1")
     _team_size.value = count
-    from graphc.runtime.team import team
-
-    team().resize(count - 1)
+    for each in observers:
+        each(count)
 
 
 def get_num_threads() -> int:

@@ -392,6 +392,16 @@ def test_custom_gradient_with_several_results() -> None:
         np.testing.assert_allclose(array, other)
 
 
+def test_missing_cotangent_of_an_infinite_result_is_zero() -> None:
+    @gr.custom_gradient
+    def pair(x: Value) -> tuple[tuple[Value, Value], Any]:
+        return (x * 2.0, x / 0.0), lambda g, h: g * 2.0 + h
+
+    graph, feeds = graph_of(lambda x: gr.grad(gr.sum(pair(x)[0]), x), [X])
+    (found,) = results(applied(graph, Autodiff()), feeds)
+    np.testing.assert_array_equal(found, np.full_like(X, 2))
+
+
 def test_derivatives_inside_a_custom_gradient() -> None:
     """A function may be made of gradients, and so may its gradient; nested ones are expanded too."""
 

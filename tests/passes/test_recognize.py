@@ -548,8 +548,29 @@ def test_the_gradient_is_one_operation() -> None:
     after = applied(graph, *PASSES, Autodiff(), Simplify())
     operands = MARKED.removeprefix("cross_entropy(").removesuffix(", ignore_index=-1).0")
     share = "broadcast_to(0.2, shape=(5,))"
-    assert formulas(after.outputs) == [f"cross_entropy_grad({operands}, {MARKED[:-1]}1, {share}, ignore_index=-1)"]
+    shifts = f"{MARKED[:-1]}1, {MARKED[:-1]}2"
+    assert formulas(after.outputs) == [f"cross_entropy_grad({operands}, {shifts}, {share}, ignore_index=-1)"]
     assert not {"exp", "log", "sum", "softmax"} & set(names(after))
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+@pytest.mark.parametrize("target", [LABELS, P], ids=["labels", "probabilities"])
+def test_losses_written_out_keep_the_precision_of_large_logits(target: np.ndarray, offset: float) -> None:
+    z = (Z * 3 + offset).astype(np.float32)
+    given = target.astype(np.float32) if target.dtype.kind == "f" else target
+
+    def loss(x: Value, t: Value) -> Value:
+        chosen = t if t.dtype.is_float else gr.one_hot(t, 4)
+        return -(chosen * log(written_softmax(x))).sum(1).mean()
+
+    x, t = gr.placeholder(z.shape, name="x"), gr.placeholder(given.shape, given.dtype.name, name="y")
+    found = gr.compile([x, t], [loss(x, t), gr.grad(loss(x, t), x)])(z, given)
+    exact = torch.tensor(z.astype(np.float64), requires_grad=True)
+    rows = torch.tensor(given if given.dtype.kind == "i" else given.astype(np.float64))
+    wanted = torch.nn.functional.cross_entropy(exact, rows)
+    (gradient,) = torch.autograd.grad(wanted, exact)
+    np.testing.assert_allclose(found[0], wanted.item(), 1e-6)
+    np.testing.assert_allclose(found[1], gradient.numpy(), 1e-5, 1e-7)
 
 
 def test_binary_cross_entropy_from_a_written_sigmoid() -> None:

@@ -125,47 +125,56 @@ def cross_entropy_grad(node: Node) -> Kernel:
     """The gradient by the logits."""
     logits, target = node.inputs[:2]
     rows, classes = _extent(node)
-    dtype, work = code(logits.dtype), _WORK * logits.size
-    shares = _shares(dtype, _is_narrow(classes))
+    dtype, work, narrow = code(logits.dtype), _WORK * logits.size, _is_narrow(classes)
     if target.dtype.is_float:
-        return Kernel("cross_entropy_grad", _probabilities_grad(dtype, shares), rows, (classes,), work=work)
+        return Kernel("cross_entropy_grad", _probabilities_grad(dtype, narrow), rows, (classes,), work=work)
     ignored = node.attrs.ignore_index
-    source = _labels_grad(dtype, code(target.dtype), shares, ignored is not None)
+    source = _labels_grad(dtype, code(target.dtype), narrow, ignored is not None)
     return Kernel("cross_entropy_grad", source, rows, (classes, ignored or 0), work=work, faults=True)
 
 
-def _shares(dtype: str, narrow: bool) -> str:
-    """Leaves the softmax of rows ``first`` to ``last`` where their gradient will be."""
+def _shares(dtype: str, narrow: bool, factor: str = "") -> str:
+    """Rows ``first`` to ``last`` leave their softmax, wide ones times a factor, where the gradient will be."""
     # The fused operation keeps the logit less the maximum together, as in the loss.
+    log_share = f"fma({dtype}(-1), logarithm, load_{dtype}_0(logits, i) - largest)"
+    exponentials = f"""
+        for i in range(first * classes, last * classes):
+            store_{dtype}_5(out, i, exp(load_{dtype}_5(out, i)))"""
     return f"""\
         last = min(hi, first + {64 if narrow else 1})
         for row in range(first, last):
             largest = load_{dtype}_2(maxima, row)
             logarithm = load_{dtype}_3(log_sums, row)
+            scale = load_{dtype}_4(g, row)
             for i in range(row * classes, (row + 1) * classes):
-                store_{dtype}_5(out, i, fma({dtype}(-1), logarithm, load_{dtype}_0(logits, i) - largest))
-        for i in range(first * classes, last * classes):
-            store_{dtype}_5(out, i, exp(load_{dtype}_5(out, i)))"""
+                store_{dtype}_5(out, i, {log_share if narrow else f"exp({log_share}){factor}"})\
+{exponentials if narrow else ""}"""
 
 
-def _labels_grad(dtype: str, label: str, shares: str, ignoring: bool) -> str:
+def _labels_grad(dtype: str, label: str, narrow: bool, ignoring: bool) -> str:
+    if narrow:
+        gradient = f"""\
+                for i in range(start, start + classes):
+                    one_hot = {dtype}(1) if i == start + label else {dtype}(0)
+                    store_{dtype}_5(out, i, (load_{dtype}_5(out, i) - one_hot) * scale)"""
+    else:
+        gradient = f"""\
+                store_{dtype}_5(out, start + label, load_{dtype}_5(out, start + label) - scale)"""
     return f"""
 def kernel(args, lo, hi):
 {read_words("logits", "target", "maxima", "log_sums", "g", "out", "classes", "ignored", "status")}
     first = lo
     while first < hi:
-{shares}
+{_shares(dtype, narrow, " * scale")}
         for row in range(first, last):
             start = row * classes
+            scale = load_{dtype}_4(g, row)
             label = i64(load_{label}_1(target, row))
             {"if label == ignored:" if ignoring else "if False:"}
                 for i in range(start, start + classes):
                     store_{dtype}_5(out, i, {dtype}(0))
             elif 0 <= label and label < classes:
-                scale = load_{dtype}_4(g, row)
-                for i in range(start, start + classes):
-                    store_{dtype}_5(out, i, load_{dtype}_5(out, i) * scale)
-                store_{dtype}_5(out, start + label, load_{dtype}_5(out, start + label) - scale)
+{gradient}
             else:
                 report_fault(status, 1, label, row)
                 for i in range(start, start + classes):
@@ -174,13 +183,13 @@ def kernel(args, lo, hi):
 """
 
 
-def _probabilities_grad(dtype: str, shares: str) -> str:
+def _probabilities_grad(dtype: str, narrow: bool) -> str:
     return f"""
 def kernel(args, lo, hi):
 {read_words("logits", "target", "maxima", "log_sums", "g", "out", "classes")}
     first = lo
     while first < hi:
-{shares}
+{_shares(dtype, narrow)}
         for row in range(first, last):
             start = row * classes
             weight = {dtype}(0)

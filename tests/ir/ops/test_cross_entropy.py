@@ -59,6 +59,40 @@ def test_mean_of_no_counted_rows_is_nan_as_in_torch() -> None:
     assert torch.isnan(F.cross_entropy(torch.tensor(LOGITS[:2]), torch.tensor([-100, -100])))
 
 
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("target", [LABELS, PROBABILITIES], ids=["labels", "probabilities"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_float32_keeps_its_precision_at_large_logits(
+    target: np.ndarray, smoothing: float, offset: float, compiled: bool
+) -> None:
+    # As float32, a logsumexp near 1e5 would be off by up to 1/256, and the gradient with it.
+    logits = (LOGITS + offset).astype(np.float32)
+    given = target.astype(np.float32) if target.dtype.kind == "f" else target
+    x, t = gr.placeholder(logits.shape), gr.placeholder(given.shape, given.dtype.name)
+    direction = np.random.default_rng(2).normal(size=logits.shape).astype(np.float32)
+    loss = gr.cross_entropy(x, t, reduction="none", label_smoothing=smoothing)
+    gradient = gr.grad(gr.sum(loss), x)
+    results = [loss, gradient, gr.grad(gr.sum(gradient * direction), x)]
+    found = gr.compile([x, t], results)(logits, given) if compiled else gr.evaluate(results, {x: logits, t: given})
+    exact = torch.tensor(logits.astype(np.float64), requires_grad=True)
+    rows = torch.tensor(given.astype(np.float64) if given.dtype.kind == "f" else given)
+    wanted = F.cross_entropy(exact, rows, reduction="none", label_smoothing=smoothing)
+    (slope,) = torch.autograd.grad(wanted.sum(), exact, create_graph=True)
+    (curvature,) = torch.autograd.grad((slope * torch.tensor(direction)).sum(), exact)
+    for array, tensor in zip(found, (wanted, slope, curvature), strict=True):
+        np.testing.assert_allclose(array, tensor.detach().numpy(), 2e-6, 1e-6)
+
+
+def test_gradient_by_probabilities_keeps_its_precision_at_large_logits() -> None:
+    logits, shares = (LOGITS + 1e5).astype(np.float32), PROBABILITIES.astype(np.float32)
+    x, t = gr.placeholder(logits.shape), gr.placeholder(shares.shape)
+    gradient = gr.grad(gr.cross_entropy(x, t, reduction="sum"), t)
+    for found in (gr.compile([x, t], gradient)(logits, shares), gr.evaluate(gradient, {x: logits, t: shares})):
+        wanted = -F.log_softmax(torch.tensor(logits.astype(np.float64)), -1).numpy()
+        np.testing.assert_allclose(found, wanted, 2e-6, 1e-6)
+
+
 def test_gradient_is_one_node_without_a_softmax() -> None:
     x, t = gr.placeholder((6, 5)), gr.placeholder((6,), "int64")
     function = gr.compile([x, t], gr.grad(gr.cross_entropy(x, t, reduction="sum"), x))
@@ -92,9 +126,22 @@ def test_impossible_classes() -> None:
     shares = np.where(np.isinf(logits), 0, PROBABILITIES)
     x, t = gr.placeholder((6, 5), "float64"), gr.placeholder((6, 5), "float64")
     loss = gr.cross_entropy(x, t, reduction="none")
-    found, gradient = gr.evaluate([loss, gr.grad(gr.sum(loss), x)], {x: logits, t: shares})
-    assert np.isfinite(found).all()
-    assert np.isfinite(gradient).all()
+    results = [loss, gr.grad(gr.sum(loss), x)]
+    for found in (gr.evaluate(results, {x: logits, t: shares}), gr.compile([x, t], results)(logits, shares)):
+        assert np.isfinite(found[0]).all()
+        assert np.isfinite(found[1]).all()
+
+
+def test_one_possible_class() -> None:
+    logits = np.array([[-np.inf, 2.0, -np.inf], [-np.inf, -np.inf, -1e30]])
+    x, t = gr.placeholder((2, 3), "float64"), gr.placeholder((2,), "int64")
+    loss = gr.cross_entropy(x, t, reduction="none")
+    results = [loss, gr.grad(gr.sum(loss), x)]
+    for labels, wanted in (([1, 2], [0, 0]), ([0, 1], [np.inf, np.inf])):
+        feeds = {x: logits, t: np.array(labels)}
+        for found in (gr.evaluate(results, feeds), gr.compile([x, t], results)(*feeds.values())):
+            np.testing.assert_array_equal(found[0], wanted)
+            np.testing.assert_array_equal(found[1], np.eye(3)[[1, 2]] - np.eye(3)[labels])
 
 
 @pytest.mark.parametrize("label", [-1, 5])
