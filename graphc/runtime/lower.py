@@ -21,11 +21,11 @@ from graphc.runtime.kernels.base import Kernel, kernels
 from graphc.runtime.kernels.gemm import blas_layout, gemm_kernel, integer_matmul_kernel
 from graphc.runtime.kernels.loops import block_count, loop_kernel
 from graphc.runtime.program import Step
-from graphc.runtime.views import Buffer, View, broadcast_view, reshape_view, slice_view, transpose_view, whole
+from graphc.runtime.views import Buffer, Place, View, broadcast_view, reshape_view, slice_view, transpose_view, whole
 
 __all__ = ["Lowered", "lower", "with_buffers"]
 
-_LEAVES = {"placeholder": "input", "variable": "variable", "constant": "constant", "dim_size": "size"}
+_LEAVES: dict[str, Place] = {"placeholder": "input", "variable": "variable", "constant": "constant", "dim_size": "size"}
 
 
 class Lowered:
@@ -125,7 +125,7 @@ class Lowered:
         if name in _LEAVES:
             value = node.output
             position = _position(value, self.graph.inputs) if name == "placeholder" else -1
-            self._views[value] = whole(Buffer(value.dtype, value.size, _LEAVES[name], value, position), value.shape)  # type: ignore[arg-type]
+            self._views[value] = whole(Buffer(value.dtype, value.size, _LEAVES[name], value, position), value.shape)
         elif node.op.view:
             self._views[node.output] = self._view(node)
         elif name == "fused":

@@ -17,7 +17,7 @@ from graphc.ir.ops.comparison import equal, greater, less, logical_and, logical_
 from graphc.ir.ops.conversion import cast, promoted
 from graphc.ir.ops.declare import Binary, Unary, binary, infer_same, points, same_dtype, unary
 from graphc.ir.ops.leaves import as_value
-from graphc.ir.types import TensorType, bool_, broadcast_shapes
+from graphc.ir.types import DType, TensorType, bool_, broadcast_shapes
 
 __all__ = [
     "clip",
@@ -127,10 +127,21 @@ CLIP = registry.add(
 
 def clip(x: Operand, min: Operand = None, max: Operand = None) -> Value:
     """``x`` limited to the range from ``min`` to ``max``, where None is no limit. Where they cross, ``max`` wins."""
-    if min is None and max is None:
-        return as_value(x)
-    if min is None:
-        return minimum(x, max)
-    if max is None:
-        return maximum(x, min)
-    return apply_one(CLIP, promoted((x, min, max)))
+    given = [operand for operand in (min, max) if operand is not None]
+    value, *limits = promoted((x, *given))
+    if not limits:
+        return value
+    if len(limits) == 1:  # the limit that is missing is one that nothing passes
+        endless = _endless(value.dtype, upper=max is None)
+        limits.insert(1 if max is None else 0, endless)
+    return apply_one(CLIP, (value, *limits))
+
+
+def _endless(dtype: DType, upper: bool) -> Value:
+    """The largest, or the smallest, number of a dtype."""
+    if dtype.is_float:
+        return as_value(np.array(np.inf if upper else -np.inf, dtype.numpy))
+    if dtype.is_bool:
+        return as_value(np.array(upper))
+    limits = np.iinfo(dtype.numpy)
+    return as_value(np.array(limits.max if upper else limits.min, dtype.numpy))
