@@ -81,7 +81,7 @@ def check_against_torch(
     point = [np.asarray(array) for array in arrays]
     point = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in point]
     values = placeholders_for(point)
-    tensors = [torch.tensor(array, requires_grad=array.dtype.kind == "f") for array in point]
+    tensors = [torch.tensor(array.copy(), requires_grad=array.dtype.kind == "f") for array in point]
     made = torch_build(*tensors)
     wanted = [made] if isinstance(made, torch.Tensor) else list(made)
     outputs = as_list(build(*values))

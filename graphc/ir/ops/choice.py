@@ -13,7 +13,16 @@ from graphc.ir.graph import Node, Value
 from graphc.ir.op import OpDef, Sample, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.arithmetic import multiply
-from graphc.ir.ops.comparison import equal, greater, less, logical_and, logical_not, logical_or
+from graphc.ir.ops.comparison import (
+    equal,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+)
 from graphc.ir.ops.conversion import cast, promoted
 from graphc.ir.ops.declare import Binary, Unary, binary, infer_same, points, same_dtype, unary
 from graphc.ir.ops.leaves import as_value
@@ -102,7 +111,7 @@ def _clip_vjp(node: Node, g: Value) -> tuple[Value, Value, Value]:
     x, low, high = node.inputs
     below, above = less(x, low), greater(x, high)
     return (
-        where(logical_or(below, above), 0.0, g),
+        where(logical_and(greater_equal(x, low), less_equal(x, high)), g, 0.0),
         where(logical_and(below, logical_not(greater(low, high))), g, 0.0),
         where(logical_or(above, greater(low, high)), g, 0.0),
     )

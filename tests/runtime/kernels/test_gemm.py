@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import graphc as gr
+from graphc.runtime.kernels.gemm import BLAS_WORK
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
@@ -84,3 +85,33 @@ def test_accumulation_into_a_new_array_leaves_the_old_one() -> None:
     np.testing.assert_array_equal(before, old)
     np.testing.assert_allclose(after, old - 0.5 * a.T @ b, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(w.value, after)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("flip_a", "flip_b"), list(itertools.product([False, True], repeat=2)))
+def test_large_products_go_to_blas(dtype: str, flip_a: bool, flip_b: bool) -> None:
+    m, k, n = 520, 530, 512
+    assert m * k * n >= BLAS_WORK
+    rng = np.random.default_rng(5)
+    a = rng.normal(size=(k, m) if flip_a else (m, k)).astype(dtype)
+    b = rng.normal(size=(n, k) if flip_b else (k, n)).astype(dtype)
+    x, y = gr.placeholder(a.shape, dtype), gr.placeholder(b.shape, dtype)
+    c = gr.variable(np.ones((m, n), dtype))
+    z = (x.T if flip_a else x) @ (y.T if flip_b else y)
+    function = gr.compile([x, y], z, {c: c - 0.5 * z})
+    assert function.plan_for().uses_blas
+    want = (a.T if flip_a else a) @ (b.T if flip_b else b)
+    before = gr.get_num_threads()
+    try:
+        bits = set()
+        for threads in (1, 2, 3):
+            gr.set_num_threads(threads)
+            c.value = np.ones((m, n))
+            got = function(a, b)
+            bits.add(got.tobytes() + c.value.tobytes())
+    finally:
+        gr.set_num_threads(before)
+    assert len(bits) == 1
+    tolerance = 1e-3 if dtype == "float32" else 1e-11
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(c.value, 1 - 0.5 * want, rtol=tolerance, atol=tolerance)
