@@ -29,6 +29,7 @@ def test_stages_tell_how_the_graph_changed(step: gr.Function) -> None:
     assert step.stage() is step.graph is step.stages[-1].graph
     assert any(node.op.name == "gemm" for node in step.graph.nodes)
     assert all(stage.seconds >= 0 for stage in step.stages)
+    assert dict(step.stages)["fuse"] is step.graph
     with pytest.raises(gr.GraphError, match=r"no stage 'fusd'.*\n.*'fuse'"):
         step.stage("fusd")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from graphc.errors import GraphError, PassError
 from graphc.ir.graph import Graph
@@ -51,7 +51,7 @@ PIPELINE: tuple[Pass, ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A graph on its way through the compiler.
+    """A graph on its way through the compiler; unpacks to its name and its graph.
 
     Attributes:
         name: of the pass that made it; ``"written"`` for the user's graph.
@@ -64,6 +64,9 @@ class Stage:
     graph: Graph
     changed: bool = False
     seconds: float = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.name, self.graph))
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass] = PIPELINE, disable: Collection[str] = ()) -> tuple[Stage, ...]:
