@@ -52,6 +52,7 @@ class Function:
 
         Raises:
             FeedError: the arguments do not match the placeholders.
+            ShapeError: an axis without items is reduced by an operation that needs some, such as a maximum.
             IndexFault: the data hold an index outside its axis; no variable has changed.
         """
         results = self._executor(args, named)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from graphc.errors import FeedError
+from graphc.errors import FeedError, GraphError
+from graphc.ir.bodies import bodies
+from graphc.ir.build import infer_types, name_operation
 from graphc.ir.dims import Dim, Size, Symbol, bind, symbols
-from graphc.ir.graph import Value
-from graphc.ir.types import shape_text
+from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.op import bind_attrs
+from graphc.ir.source import origin
+from graphc.ir.types import TensorType, shape_text
 
-__all__ = ["bind_sizes", "check_constraints", "label"]
+__all__ = ["bind_sizes", "check_constraints", "check_items", "label", "needing_items"]
 
 
 def label(value: Value, position: int | None = None) -> str:
@@ -66,6 +70,28 @@ def _mismatch(value: Value, position: int, shape: tuple[int, ...], wanted: str) 
         remedy="reshape the array, or change the placeholder's shape",
         location=value.node.location,
     )
+
+
+def needing_items(graph: Graph) -> tuple[Node, ...]:
+    """The nodes, in the graph and in those that its nodes hold, that have no result along an axis without items."""
+    within = [node for outer in graph.nodes for _, body in bodies(outer) for node in needing_items(body)]
+    return (*(node for node in graph.nodes if node.op.needs_items), *within)
+
+
+def check_items(nodes: Iterable[Node], sizes: Mapping[str, int]) -> None:
+    """Infer nodes again, now that sizes are known.
+
+    Raises:
+        ShapeError: one of them reduces an axis that has no items.
+    """
+    for node in nodes:
+        types = [TensorType(value.dtype, tuple(bind(size, sizes) for size in value.shape)) for value in node.inputs]
+        with origin(node.origin):
+            try:
+                infer_types(node.op, types, bind_attrs(node.attrs, sizes))
+            except GraphError as error:
+                name_operation(error, node.op)
+                raise
 
 
 def check_constraints(constraints: Iterable[tuple[Size, Size]], sizes: Mapping[str, int]) -> None:

@@ -22,6 +22,12 @@ def infer_types(op: OpDef, types: Sequence[TensorType], attrs: Any) -> tuple[Ten
     return (result,) if isinstance(result, TensorType) else result
 
 
+def name_operation(error: GraphError, op: OpDef) -> None:
+    """Let an error say which operation refused its inputs."""
+    if not error.found.startswith(f"{op.name}: "):
+        error.found = f"{op.name}: {error.found}"
+
+
 def apply(op: OpDef, inputs: Sequence[Value], attrs: Any = _NO_ATTRS, *, value_class: type[Value] = Value) -> Node:
     """A new node that applies ``op``: infers the types of its outputs and records the user's line.
 
@@ -32,8 +38,8 @@ def apply(op: OpDef, inputs: Sequence[Value], attrs: Any = _NO_ATTRS, *, value_c
     try:
         types = infer_types(op, [value.type for value in inputs], attrs)
     except GraphError as error:
-        error.found = error.found if error.found.startswith(f"{op.name}: ") else f"{op.name}: {error.found}"
         error.location = error.location or current.location
+        name_operation(error, op)
         raise
     node = Node(op, tuple(inputs), attrs, current)
     outputs = tuple(value_class(node, index, type) for index, type in enumerate(types))

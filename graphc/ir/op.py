@@ -68,6 +68,7 @@ class OpDef:
         cost: for elementwise operations, about how many additions an item costs.
         commutative: whether the two inputs may be exchanged.
         reduction: for reductions over ``attrs.axes``, the name of the combining function.
+        needs_items: whether it has no result along an axis without items; ``infer`` refuses those of known sizes.
         view: whether the result is a rearrangement of the input's items that needs no arithmetic.
         faults: whether it checks values at run time and may raise.
         decompose: for composite operations, ``decompose(node)`` gives the same results from simpler operations.
@@ -84,6 +85,7 @@ class OpDef:
     cost: int = 1
     commutative: bool = False
     reduction: str | None = None
+    needs_items: bool = False
     view: bool = False
     faults: bool = False
     decompose: Callable[[Node], Sequence[Value]] | None = None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import FeedError, IndexFault
-from graphc.ir.binding import bind_sizes, check_constraints, label
+from graphc.ir.binding import bind_sizes, check_constraints, check_items, label, needing_items
 from graphc.ir.dims import bind
 from graphc.ir.graph import Value
 from graphc.ir.op import Array
@@ -115,6 +115,7 @@ class Executor:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._placeholders = program.graph.inputs
+        self._needing_items = needing_items(program.graph)
         self._lock = threading.Lock()
         self._machines: OrderedDict[tuple[tuple[str, int], ...], Machine] = OrderedDict()
         self._current: Machine | None = None
@@ -126,6 +127,7 @@ class Executor:
 
         Raises:
             FeedError: the arguments do not match the placeholders.
+            ShapeError: an axis without items is reduced by an operation that needs some, such as a maximum.
             IndexFault: the data hold an index outside its axis; no variable has changed.
         """
         with self._lock:
@@ -167,6 +169,7 @@ class Executor:
         machine = self._machines.get(key)
         if machine is None:
             check_constraints(self.program.constraints, sizes)
+            check_items(self._needing_items, sizes)
             machine = self._build(make_plan(self.program, sizes))
             self._machines[key] = machine
             if len(self._machines) > _PLANS:

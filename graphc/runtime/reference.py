@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import FeedError
-from graphc.ir.binding import bind_sizes, check_constraints, label
+from graphc.ir.binding import bind_sizes, check_constraints, check_items, label, needing_items
 from graphc.ir.build import infer_types
 from graphc.ir.graph import Graph, Value
 from graphc.ir.interpret import interpret
@@ -28,6 +28,7 @@ def evaluate_graph(graph: Graph, feeds: Mapping[Value, Any]) -> list[Array]:
 
     Raises:
         FeedError: a placeholder has no array, or a shape does not fit.
+        ShapeError: an axis without items is reduced by an operation that needs some, such as a maximum.
     """
     needed = [node.output for node in graph.nodes if node.op.name == "placeholder"]
     arrays: dict[Value, Array] = {}
@@ -45,4 +46,5 @@ def evaluate_graph(graph: Graph, feeds: Mapping[Value, Any]) -> list[Array]:
         for node in graph.nodes:
             infer_types(node.op, [value.type for value in node.inputs], node.attrs)
     check_constraints(constraints, sizes)
+    check_items(needing_items(graph), sizes)
     return interpret(graph, arrays, sizes)

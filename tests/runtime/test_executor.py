@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -195,3 +196,18 @@ def test_variables_read_and_write_through_value() -> None:
         w.value = [1, 2, 3]
     with pytest.raises(gr.DTypeError, match="complex128"):
         w.value = np.zeros(2, complex)
+
+
+@pytest.mark.parametrize("reduction", [gr.max, gr.min, gr.argmax, gr.argmin])
+def test_extremes_of_a_batch_without_items(reduction: Callable[..., gr.Value]) -> None:
+    x = gr.placeholder(("n", 3), name="x")
+    y = reduction(gr.exp(x), 0)
+    function = gr.compile([x], y)
+    function(np.ones((2, 3), np.float32))
+    for call in (lambda: function(np.ones((0, 3), np.float32)), lambda: gr.evaluate(y, {x: np.ones((0, 3))})):
+        with pytest.raises(gr.ShapeError, match=r"axis 0 of shape \(0, 3\) has no items") as caught:
+            call()
+        assert "y = reduction(gr.exp(x), 0)" in str(caught.value)
+    assert function(np.ones((1, 3), np.float32)).shape == (3,)
+    rows = gr.compile([x], reduction(x, 1))
+    assert rows(np.ones((0, 3), np.float32)).shape == (0,)

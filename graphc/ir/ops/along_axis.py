@@ -98,6 +98,7 @@ def _declare_place(name: str, doc: str, evaluate: Callable[..., Any], build: Cal
             evaluate=lambda attrs, x: np.asarray(evaluate(x, attrs.axis, keepdims=attrs.keepdims), np.int64),
             vjp=no_gradient,
             attrs=ArgAttrs,
+            needs_items=True,
             samples=lambda: _place_samples(build),
         )
     )

@@ -121,6 +121,7 @@ def _declare(
             vjp=vjp,
             attrs=ReduceAttrs,
             reduction=combine,
+            needs_items=not of_nothing,
             samples=lambda: _reduction_samples(build, vjp is not no_gradient, of_nothing),
         )
     )
