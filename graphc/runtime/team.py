@@ -1,8 +1,8 @@
 """The team: threads that help with the tasks of a step, made and woken by native code alone.
 
 A step's tasks are claimed one by one, by an atomic counter: a thread that comes late finds fewer tasks left, and the
-caller does all of them if nobody comes. So a busy machine slows a step down, but no step waits for a thread that the
-operating system has not let run. A worker without work looks for some a while, then sleeps on a semaphore.
+caller does all of them if nobody comes. So on a busy machine no step waits for a thread to begin; at most it waits for
+one that was interrupted within a task. A worker without work looks for some a while, then sleeps on a semaphore.
 
 The team is one table of words in memory. The claim word holds three numbers: the step's number (so that a claim made
 for one step fails in the next), how many tasks it has, and the next task to be claimed.

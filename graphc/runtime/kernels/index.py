@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from graphc.ir.dims import Size, product
+from graphc.ir.dims import Size
 from graphc.ir.graph import Node
+from graphc.runtime.kernels.axes import around, column_grain
 from graphc.runtime.kernels.base import Kernel, code, kernel_for
-
-_CACHE_LINE = 64
 
 
 def _around(node: Node) -> tuple[Size, Size, Size]:
     """Items outside, on, and inside the axis that is indexed."""
-    shape, axis = node.inputs[0].shape, node.attrs.axis
-    return product(shape[:axis]), shape[axis], product(shape[axis + 1 :])
+    return around(node.inputs[0].shape, node.attrs.axis)
 
 
 def _source(words: str, length: str, body: str) -> str:
@@ -97,7 +95,7 @@ for k in range(size):
 for k in range(count):
 {indent(add, "    ")}"""
     source = _source("x indices updates out count size inner status", "inner", body)
-    grain = 1 if inner == 1 else _CACHE_LINE // x.dtype.itemsize
+    grain = 1 if inner == 1 else column_grain(x.dtype)
     work = x.size + 2 * updates.size
     return Kernel(node.op.name, source, outer * inner, (count, size, inner), work=work, faults=True, grain=grain)
 
