@@ -17,11 +17,21 @@ from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops.leaves import placeholder
 from graphc.ir.source import origin
 from graphc.ir.types import DType, Shape
-from graphc.runtime.kernels.base import Kernel, kernels
+from graphc.runtime.kernels.base import Kernel, kernels, view_kernels
 from graphc.runtime.kernels.gemm import blas_layout, gemm_kernel, integer_matmul_kernel
 from graphc.runtime.kernels.loops import block_count, loop_kernel
 from graphc.runtime.program import Step
-from graphc.runtime.views import Buffer, Place, View, broadcast_view, reshape_view, slice_view, transpose_view, whole
+from graphc.runtime.views import (
+    Buffer,
+    Place,
+    View,
+    broadcast_view,
+    reshape_view,
+    slice_view,
+    transpose_view,
+    whole,
+    window_view,
+)
 
 __all__ = ["Lowered", "lower", "with_buffers"]
 
@@ -140,6 +150,8 @@ class Lowered:
             self._product(node)
         elif name in kernels:
             self._structured(node)
+        elif name in view_kernels:
+            self._strided(node)
         else:
             raise GraphError(f"the operation {name!r} has no kernel", location=node.location)
 
@@ -152,6 +164,8 @@ class Lowered:
                 return broadcast_view(view, shape)
             case "slice":
                 return slice_view(view, node.attrs.starts, shape, node.attrs.steps)
+            case "sliding_window":
+                return window_view(view, node.attrs.axes, node.attrs.strides, node.attrs.dilations, shape)
             case "reshape":
                 made = reshape_view(view, shape)
                 return made if made is not None else whole(self._dense(view), shape)
@@ -249,6 +263,13 @@ class Lowered:
         reads = [self._dense(self._views[value]) for value in node.inputs]
         writes = [self._result(value).buffer for value in node.outputs]
         kernel = kernels[node.op.name](node)
+        self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
+
+    def _strided(self, node: Node) -> None:
+        inputs = [self._views[value] for value in node.inputs]
+        outputs = [self._result(value) for value in node.outputs]
+        kernel = view_kernels[node.op.name](node, inputs, outputs)
+        reads, writes = [view.buffer for view in inputs], [view.buffer for view in outputs]
         self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
 
 

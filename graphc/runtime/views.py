@@ -19,6 +19,7 @@ __all__ = [
     "slice_view",
     "transpose_view",
     "whole",
+    "window_view",
 ]
 
 Place: TypeAlias = Literal["input", "variable", "constant", "size", "output", "arena"]
@@ -108,6 +109,17 @@ def slice_view(view: View, starts: Sequence[Size], shape: Shape, steps: Sequence
         offset = offset + start * stride
     strides = tuple(stride * step for stride, step in zip(view.strides, steps, strict=True))
     return View(view.buffer, shape, strides, offset)
+
+
+def window_view(
+    view: View, axes: Sequence[int], strides: Sequence[int], dilations: Sequence[int], shape: Shape
+) -> View:
+    """Windows that slide along ``axes``: the places of a window along these, then an axis of its items for each."""
+    moved = list(view.strides)
+    for axis, stride in zip(axes, strides, strict=True):
+        moved[axis] = moved[axis] * stride
+    inside = [view.strides[axis] * dilation for axis, dilation in zip(axes, dilations, strict=True)]
+    return View(view.buffer, shape, (*moved, *inside), view.offset)
 
 
 def reshape_view(view: View, shape: Shape) -> View | None:

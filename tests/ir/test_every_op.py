@@ -11,7 +11,7 @@ import pytest
 import graphc as gr
 from graphc.ir.graph import Value, reachable
 from graphc.ir.op import Array, Sample, no_gradient, registry
-from graphc.runtime.kernels.base import kernels
+from graphc.runtime.kernels.base import kernels, view_kernels
 from tests.support import as_list, placeholders_for, sample_cases
 
 # Leaves have nothing to evaluate, derivatives are expanded before anything is.
@@ -55,7 +55,15 @@ def test_says_whether_it_has_a_gradient(name: str) -> None:
 @each("name", registry)
 def test_has_a_way_to_machine_code(name: str) -> None:
     op = registry[name]
-    ways = [op.elementwise, op.reduction is not None, op.view, name in kernels, name in LOWERED, name in REPLACED]
+    ways = [
+        op.elementwise,
+        op.reduction is not None,
+        op.view,
+        name in kernels,
+        name in view_kernels,
+        name in LOWERED,
+        name in REPLACED,
+    ]
     assert ways.count(True) == 1
 
 

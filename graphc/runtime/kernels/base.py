@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from graphc.ir.dims import Size
 from graphc.ir.graph import Node
 from graphc.ir.types import DType, TensorType
+from graphc.runtime.views import View
 
-__all__ = ["CODES", "Kernel", "KernelRegistry", "code", "kernel_for", "kernels"]
+__all__ = ["CODES", "Kernel", "KernelRegistry", "code", "kernel_for", "kernels", "view_kernel_for", "view_kernels"]
 
 CODES = {
     "float32": "f32",
@@ -63,21 +64,23 @@ class Kernel:
 
 
 Maker: TypeAlias = Callable[[Node], Kernel]
+ViewMaker: TypeAlias = Callable[[Node, Sequence[View], Sequence[View]], Kernel]
+M = TypeVar("M")
 
 
-class KernelRegistry(Mapping[str, Maker]):
+class KernelRegistry(Mapping[str, M]):
     """Makers of kernels by the name of the operation that they compute."""
 
     def __init__(self) -> None:
-        self._makers: dict[str, Maker] = {}
+        self._makers: dict[str, M] = {}
 
-    def add(self, name: str, maker: Maker) -> None:
+    def add(self, name: str, maker: M) -> None:
         """Register a maker; an operation may have one."""
         if name in self._makers:
             raise ValueError(f"the operation {name!r} has two kernels")
         self._makers[name] = maker
 
-    def __getitem__(self, name: str) -> Maker:
+    def __getitem__(self, name: str) -> M:
         return self._makers[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -87,15 +90,30 @@ class KernelRegistry(Mapping[str, Maker]):
         return len(self._makers)
 
 
-kernels = KernelRegistry()
+kernels: KernelRegistry[Maker] = KernelRegistry()
+"""Kernels whose operands and results are dense."""
+
+view_kernels: KernelRegistry[ViewMaker] = KernelRegistry()
+"""Kernels that read and write through strides: made from a node, and from where its operands and results lie."""
 
 
 def kernel_for(*names: str) -> Callable[[Maker], Maker]:
-    """Register a maker of kernels for operations by name."""
+    """Register a maker of kernels on dense operands for operations by name."""
 
     def register(maker: Maker) -> Maker:
         for name in names:
             kernels.add(name, maker)
+        return maker
+
+    return register
+
+
+def view_kernel_for(*names: str) -> Callable[[ViewMaker], ViewMaker]:
+    """Register a maker of kernels on strided operands for operations by name."""
+
+    def register(maker: ViewMaker) -> ViewMaker:
+        for name in names:
+            view_kernels.add(name, maker)
         return maker
 
     return register
