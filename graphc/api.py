@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from graphc.errors import DTypeError, GraphError, ShapeError
+from graphc.errors import GraphError
 from graphc.function import Function
 from graphc.ir.graph import Graph, Value, reachable
 from graphc.ir.op import Array
+from graphc.ir.ops.effects import checked_updates
 from graphc.ir.ops.leaves import Variable, as_value
 from graphc.passes.autodiff import Autodiff
+from graphc.passes.effects import collect_effects, without_effects
 from graphc.passes.pipeline import PIPELINE, Pass, run_passes
 from graphc.runtime.reference import evaluate_graph
 
@@ -32,7 +34,8 @@ def compile(
         inputs: the placeholders, in the order of the function's arguments.
         outputs: what the function returns: one value, or a sequence for a list of arrays. It may be empty.
         updates: next values of variables, all computed from the values before the call. Variables with a default update
-            that the graph reads, such as the state of a random generator, are updated without being named here.
+            that the graph reads, such as the state of a random generator, are updated without being named here; so are
+            those of :func:`with_updates`, such as the running statistics of batch normalization.
         passes: other passes than :data:`graphc.passes.pipeline.PIPELINE`.
         disable: names of passes to leave out.
         verify: evaluate the graph before and after each pass with the reference interpreter, and name the first pass
@@ -46,9 +49,10 @@ def compile(
     single = isinstance(outputs, Value)
     given = (inputs,) if isinstance(inputs, Value) else tuple(as_value(value) for value in inputs)
     wanted = (outputs,) if isinstance(outputs, Value) else tuple(as_value(value) for value in outputs)
-    pairs = _checked_updates(updates or {})
+    pairs = checked_updates(updates or {})
+    named = frozenset(pairs)
     _add_default_updates(wanted, pairs)
-    graph = Graph.of(given, wanted, pairs)
+    graph = collect_effects(Graph.of(given, wanted, pairs), named)
     _check_inputs(graph)
     stages = run_passes(
         graph, PIPELINE if passes is None else passes, (disable,) if isinstance(disable, str) else disable
@@ -58,32 +62,6 @@ def compile(
 
         check_passes(stages, None if verify is True else verify)
     return Function(stages, single)
-
-
-def _checked_updates(updates: Mapping[Variable, Any]) -> dict[Value, Value]:
-    pairs: dict[Value, Value] = {}
-    for variable, given in updates.items():
-        if not isinstance(variable, Variable):
-            raise GraphError(
-                f"an update of {variable!r}", expected="a variable: what gr.variable or gr.parameter returned"
-            )
-        value = as_value(given, variable.dtype)
-        if value.dtype != variable.dtype:
-            raise DTypeError(
-                f"the next value of {variable!r} has dtype {value.dtype}",
-                expected=str(variable.dtype),
-                remedy=f"convert it with .astype('{variable.dtype}')",
-                location=value.node.location,
-            )
-        if value.shape != variable.shape:
-            raise ShapeError(
-                f"the next value of {variable!r} has type {value.type}",
-                expected=f"the variable's shape: {variable.type}",
-                remedy="reduce or broadcast it to that shape",
-                location=value.node.location,
-            )
-        pairs[variable] = value
-    return pairs
 
 
 def _add_default_updates(outputs: Sequence[Value], pairs: dict[Value, Value]) -> None:
@@ -146,6 +124,7 @@ def evaluate(outputs: Value | Sequence[Value], feeds: Mapping[Value, Any] | None
     """
     single = isinstance(outputs, Value)
     wanted: tuple[Value, ...] = (outputs,) if isinstance(outputs, Value) else tuple(map(as_value, outputs))
+    wanted = without_effects(Graph.of((), wanted)).outputs
     placeholders = [node.output for node in reachable(wanted) if node.op.name == "placeholder"]
     graph = Autodiff()(Graph.of(placeholders, wanted))
     results: list[Array] = evaluate_graph(graph, feeds or {})

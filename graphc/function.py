@@ -114,7 +114,7 @@ class Function:
     def sources(self) -> dict[str, str]:
         """The text of each generated kernel, by its first step and name; steps with one text share one kernel."""
         texts: dict[str, str] = {}
-        for number, bound in enumerate(self._executor.program.steps):
+        for number, bound in enumerate(self._executor.program.all_steps()):
             texts.setdefault(bound.kernel.source, f"{number}: {bound.kernel.name}")
         return {name: text for text, name in texts.items()}
 

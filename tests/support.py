@@ -16,7 +16,7 @@ from graphc.ir.dims import bind
 from graphc.ir.graph import Node, Value, reachable
 from graphc.ir.interpret import evaluate_node
 from graphc.ir.op import Array, Sample, registry
-from graphc.runtime.kernels.base import kernels
+from graphc.runtime.kernels.base import Kernel, kernels
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.native import STATUS_WORDS, program_runner
 
@@ -125,14 +125,18 @@ class KernelRun:
 
 
 def run_kernel(
-    node: Node, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None, parts: int = 1
+    node: Node,
+    arrays: Sequence[Array],
+    sizes: Mapping[str, int] | None = None,
+    parts: int = 1,
+    kernel: Kernel | None = None,
 ) -> KernelRun:
-    """Run the structured kernel of a node, with its outer range cut into `parts`.
+    """Run a kernel of a node, the registered one unless another is given, with its outer range cut into `parts`.
 
     Results and scratch memory are filled with rubbish before, so that a kernel which reads or leaves it shows.
     """
     known = sizes or {}
-    kernel = kernels[node.op.name](node)
+    kernel = kernel or kernels[node.op.name](node)
     inputs = [np.ascontiguousarray(array) for array in arrays]
     results = [_rubbish(value.type.shape, value.dtype.numpy, known) for value in node.outputs]
     scratch = [_rubbish(kind.shape, kind.dtype.numpy, known) for kind in kernel.scratch]

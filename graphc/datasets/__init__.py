@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Digits", "load_digits"]
+__all__ = ["Digits", "HousePrices", "load_digits", "load_house_prices", "load_text"]
 
 
 class Digits(NamedTuple):
@@ -39,6 +40,49 @@ def load_digits() -> Digits:
             test_images=_unit_range(arrays["test_images"]),
             test_labels=arrays["test_labels"].astype(np.int64),
         )
+
+
+class HousePrices(NamedTuple):
+    """Towns and districts around Boston, and what a home cost there."""
+
+    features: NDArray[np.float64]
+    """float64 (506, 13), one row for each census tract."""
+    prices: NDArray[np.float64]
+    """float64 (506,), the median value of a home that its owner lives in, in 1,000 US dollars of 1970."""
+    feature_names: tuple[str, ...]
+    """The thirteen names of the columns of `features`; PROVENANCE.md says what each holds."""
+
+
+def load_house_prices() -> HousePrices:
+    """The Boston house prices: 506 census tracts of 1970, thirteen numbers about each, and the median price of a home.
+
+    The arrays are new at every call. The rows are in the order of the publication, which goes by town: shuffle them
+    before you split them. The column ``B`` encodes the share of Black residents; see PROVENANCE.md before you use it.
+
+    Source: D. Harrison, D. L. Rubinfeld, Hedonic housing prices and the demand for clean air, Journal of Environmental
+    Economics and Management 5, 1978, through the package mlxtend.
+    """
+    table = resources.files(__name__).joinpath("house_prices.csv").read_text(encoding="ascii")
+    header, *rows = table.splitlines()
+    numbers = np.loadtxt(rows, delimiter=",")
+    return HousePrices(
+        features=np.ascontiguousarray(numbers[:, :-1]),
+        prices=np.ascontiguousarray(numbers[:, -1]),
+        feature_names=tuple(header.split(",")[:-1]),
+    )
+
+
+def load_text() -> str:
+    """*Hamlet, Prince of Denmark*, by William Shakespeare: 173,942 ASCII characters, 65 different ones.
+
+    The play was written about 1600; the text follows the Globe edition of W. G. Clark and W. A. Wright (1866) and is
+    in the public domain. Each speech stands below the abbreviated name of its speaker, stage directions stand in
+    brackets, lines end in a newline.
+
+    Source: Project Gutenberg's text 2ws2610 of 1998, through the package shakespeare 0.6.
+    """
+    packed = resources.files(__name__).joinpath("hamlet.txt.gz").read_bytes()
+    return gzip.decompress(packed).decode("ascii")
 
 
 def _unit_range(pixels: NDArray[Any]) -> NDArray[np.float32]:

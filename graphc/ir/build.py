@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from graphc.errors import GraphError
@@ -11,9 +13,23 @@ from graphc.ir.op import NoAttrs, OpDef
 from graphc.ir.source import current_origin, origin
 from graphc.ir.types import TensorType
 
-__all__ = ["apply", "apply_one", "rebuild"]
+__all__ = ["apply", "apply_one", "made_nodes", "rebuild"]
 
 _NO_ATTRS = NoAttrs()
+_made: ContextVar[set[Node] | None] = ContextVar("made", default=None)
+
+
+@contextmanager
+def made_nodes() -> Iterator[set[Node]]:
+    """Gives a set that holds, after the block, the nodes that were made in it."""
+    outer, nodes = _made.get(), set[Node]()
+    token = _made.set(nodes)
+    try:
+        yield nodes
+    finally:
+        _made.reset(token)
+        if outer is not None:
+            outer |= nodes
 
 
 def infer_types(op: OpDef, types: Sequence[TensorType], attrs: Any) -> tuple[TensorType, ...]:
@@ -44,6 +60,9 @@ def apply(op: OpDef, inputs: Sequence[Value], attrs: Any = _NO_ATTRS, *, value_c
     node = Node(op, tuple(inputs), attrs, current)
     outputs = tuple(value_class(node, index, type) for index, type in enumerate(types))
     object.__setattr__(node, "outputs", outputs)
+    made = _made.get()
+    if made is not None:
+        made.add(node)
     return node
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -14,7 +14,7 @@ from graphc.ir.types import TensorType
 if TYPE_CHECKING:
     from graphc.ir.graph import Node, Value
 
-__all__ = ["Array", "NoAttrs", "OpDef", "Registry", "Sample", "bind_attrs", "no_gradient", "registry"]
+__all__ = ["Array", "NoAttrs", "OpDef", "Registry", "Sample", "Trimmed", "bind_attrs", "no_gradient", "registry"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Types: TypeAlias = TensorType | tuple[TensorType, ...]
@@ -49,6 +49,15 @@ class Sample:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """A node with fewer results: its attributes, and which of the inputs and outputs it keeps."""
+
+    attrs: Any
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class OpDef:
     """An operation, declared once.
@@ -72,6 +81,11 @@ class OpDef:
         view: whether the result is a rearrangement of the input's items that needs no arithmetic.
         faults: whether it checks values at run time and may raise.
         decompose: for composite operations, ``decompose(node)`` gives the same results from simpler operations.
+        trim: ``trim(node, live)`` gives the node without what only the outputs at other positions than ``live`` need;
+            None where nothing is to be left out.
+        merge: ``merge(node, other)`` gives, for two nodes with the same inputs, the attributes of a node that has the
+            outputs of ``node``, then what ``other`` adds to them, and the positions in it of the outputs of ``other``;
+            None where they do not belong together.
         samples: makes the inputs that drive its tests.
     """
 
@@ -89,6 +103,8 @@ class OpDef:
     view: bool = False
     faults: bool = False
     decompose: Callable[[Node], Sequence[Value]] | None = None
+    trim: Callable[[Node, Collection[int]], Trimmed | None] | None = None
+    merge: Callable[[Node, Node], tuple[Any, tuple[int, ...]] | None] | None = None
     samples: Callable[[], Sequence[Sample]] = tuple
 
     @property

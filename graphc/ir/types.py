@@ -35,6 +35,7 @@ __all__ = [
     "shape_text",
     "uint8",
     "unify",
+    "unify_types",
 ]
 
 Shape: TypeAlias = tuple[Size, ...]
@@ -173,6 +174,13 @@ def unify(left: Size, right: Size) -> Size | None:
     if found is not None:
         found.append((left, right))
     return right if _has_unnamed(left) else left
+
+
+def unify_types(left: TensorType, right: TensorType) -> bool:
+    """Whether two types are equal, as far as is known: see :func:`unify`."""
+    return (left.dtype, left.rank) == (right.dtype, right.rank) and all(
+        unify(a, b) is not None for a, b in zip(left.shape, right.shape, strict=True)
+    )
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:

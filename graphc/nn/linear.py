@@ -1,4 +1,4 @@
-"""Layers that are a matrix: Linear and Embedding."""
+"""Linear: a matrix and a bias."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import partial
 from graphc.errors import ShapeError
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
-from graphc.ir.ops import Variable, as_value, parameter, take
+from graphc.ir.ops import Variable, as_value, parameter
 from graphc.ir.types import DType
-from graphc.nn.init import Initializer, Rng, as_generator, fixed_sizes, initial, normal, uniform, zeros
+from graphc.nn.init import Initializer, Rng, as_generator, fixed_sizes, initial, uniform, zeros
 from graphc.nn.module import Module
 
-__all__ = ["Embedding", "Linear"]
+__all__ = ["Linear"]
 
 
 class Linear(Module):
@@ -71,41 +71,3 @@ class Linear(Module):
     def settings(self) -> str:
         """The sizes, and whether there is a bias."""
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
-
-
-class Embedding(Module):
-    """Rows of a table: int (...) to (..., embedding_dim), by :func:`graphc.take`.
-
-    Args:
-        num_embeddings: how many rows; an index outside them is an error when the function runs.
-        embedding_dim: the size of a row.
-        dtype: float32 or float64.
-        init: how the table starts; by default standard normal, as in PyTorch.
-        rng: where the start's random numbers come from; see :func:`graphc.nn.init.seed`.
-
-    Attributes:
-        weight: (num_embeddings, embedding_dim).
-
-    Raises:
-        ShapeError: a size is not an integer of at least 0.
-    """
-
-    def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        dtype: DType | str | type = "float32",
-        init: Initializer | None = None,
-        rng: Rng = None,
-    ) -> None:
-        shape = fixed_sizes(num_embeddings, embedding_dim)
-        self.num_embeddings, self.embedding_dim = shape
-        self.weight = parameter(initial(init or partial(normal, std=1.0), shape, rng), "weight", dtype)
-
-    def forward(self, indices: Operand) -> Value:
-        """The rows at the indices."""
-        return take(self.weight, indices, axis=0)
-
-    def settings(self) -> str:
-        """The shape of the table."""
-        return f"{self.num_embeddings}, {self.embedding_dim}"

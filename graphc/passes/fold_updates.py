@@ -1,9 +1,11 @@
-"""Updates that add a product of matrices: one accumulating product, and no buffer for the gradient.
+"""Updates that add a product of matrices, or rows at indices: added in place, with no buffer for the gradient.
 
-``W - rate * (X.T @ dY)`` becomes ``gemm(W, X.T, dY, alpha=-rate, beta=1)``, which runs in place. An update is read as a
-linear combination: sums, differences and transposes of matrices, multiplied or divided by scalars. Products that
-nothing else uses are added to the rest, one after the other, where that is one matrix: several would have to be added
-up first, in more passes over memory than one kernel needs for all of them.
+``W - rate * (X.T @ dY)`` becomes ``gemm(W, X.T, dY, alpha=-rate, beta=1)``, and ``W - rate * index_add(0, ids, dY)``,
+where ``ids`` chose rows of a table, ``index_add(W, ids, -rate * dY)``, which touches the rows that were used alone. An
+update is read as a linear combination: sums, differences and transposes, multiplied or divided by scalars. Products and
+additions that nothing else uses are added to the rest, one after the other, where that is one array: several would have
+to be added up first, in more passes over memory than one kernel needs for all of them. Where the rest is scaled, by
+weight decay for instance, every row changes, and additions without a product stay as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graphc.ir import ops
+from graphc.ir.build import apply_one
 from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.source import origin
 from graphc.passes.cse import Cse
 from graphc.passes.rewrite import Matcher, rewrite
 from graphc.passes.rules.constants import literal, scalar_of
@@ -24,7 +28,7 @@ __all__ = ["FoldUpdates"]
 
 @dataclass(frozen=True)
 class Term:
-    """A matrix, or its transpose, times scalars and by scalars."""
+    """An array, or its transpose, times scalars and by scalars."""
 
     value: Value
     negative: bool = False
@@ -33,18 +37,18 @@ class Term:
     transposed: bool = False
 
     @property
-    def matrix(self) -> Value:
+    def array(self) -> Value:
         return _transpose(self.value) if self.transposed else self.value
 
 
 @dataclass(frozen=True)
 class FoldUpdates:
-    """Replace, in what variables become, sums with matrix products by ``gemm``."""
+    """Replace, in what variables become, sums with matrix products by ``gemm``, and with rows by ``index_add``."""
 
     name: str = "fold_updates"
 
     def __call__(self, graph: Graph) -> Graph:
-        """The graph with a ``gemm`` for each product that an update adds to a matrix."""
+        """The graph with a ``gemm`` or ``index_add`` for each product, or rows, that an update adds to an array."""
         candidates = _candidates(graph)
 
         def rule(node: Node, matcher: Matcher) -> Sequence[Value] | None:
@@ -58,18 +62,18 @@ class FoldUpdates:
 
 
 def _candidates(graph: Graph) -> set[Node]:
-    """The nodes of linear combinations with products that updates are computed from, item by item."""
+    """The nodes of linear combinations that updates are computed from, item by item, and of which parts may fold."""
     matcher = Matcher(graph)
     found: set[Node] = set()
     seen: set[Value] = set()
     stack = [value for _, value in graph.updates]
     while stack:
         value = stack.pop()
-        if value in seen or value.ndim != 2 or not value.dtype.is_float:
+        if value in seen or not value.dtype.is_float:
             continue
         seen.add(value)
         terms = _terms(value, matcher)
-        if any(_is_product(term, matcher) for term in terms):
+        if any(_is_product(term, matcher) or _is_sparse(term, matcher) for term in terms):
             found.add(value.node)
         if terms[0].value is not value:
             stack += [term.value for term in terms]
@@ -82,8 +86,17 @@ def _is_product(term: Term, matcher: Matcher) -> bool:
     return term.value.ndim == 2 and bool(matcher.producer(term.value, "matmul")) and not matcher.shared(term.value)
 
 
+def _is_sparse(term: Term, matcher: Matcher) -> bool:
+    """Whether a term is zeros but for what is added at indices: the gradient of rows that were chosen."""
+    node = matcher.producer(term.value, "index_add")
+    if node is None or term.transposed or matcher.shared(term.value):
+        return False
+    zeros = scalar_of(node.inputs[0], matcher)
+    return zeros is not None and zeros == 0
+
+
 def _terms(root: Value, matcher: Matcher) -> list[Term]:
-    """The linear combination that a matrix is, as far as nothing else uses its parts."""
+    """The linear combination that an array is, as far as nothing else uses its parts."""
     done: list[Term] = []
     stack = [Term(root)]
     while stack:
@@ -135,16 +148,28 @@ def _is_scalar(value: Value, other: Value) -> bool:
 def _folded(value: Value, matcher: Matcher) -> Value | None:
     terms = _terms(value, matcher)
     products = [term for term in terms if _is_product(term, matcher)]
-    rest = [term for term in terms if not _is_product(term, matcher)]
-    if not products or len({(term.value, term.transposed) for term in rest}) != 1:
+    sparse = [term for term in terms if _is_sparse(term, matcher)]
+    folding = {*products, *sparse}
+    rest = [term for term in terms if term not in folding]
+    if not folding or len({(term.value, term.transposed) for term in rest}) != 1:
         return None
-    total, beta = rest[0].matrix, _coefficient(rest, matcher)
+    total, beta = rest[0].array, _coefficient(rest, matcher)
+    known = scalar_of(beta, matcher)
+    if not products and (known is None or known != 1):
+        return None
     for term in products:
         a, b = term.value.node.inputs
         if term.transposed:
             a, b = _transpose(b), _transpose(a)
         total = ops.gemm(total, a, b, _coefficient([term], matcher), beta)
         beta = literal(1, value.dtype)
+    for term in sparse:
+        node = term.value.node
+        _, indices, updates = node.inputs
+        coefficient = _coefficient([term], matcher)
+        with origin(node.origin):  # of the backward graph, where it may be fused with what makes the updates
+            scaled = ops.multiply(updates, coefficient)
+        total = apply_one(node.op, (total, indices, scaled), node.attrs)
     return total
 
 

@@ -104,7 +104,7 @@ def group(graph: Graph, limits: Fuse) -> list[_Group]:
             producer = of[position[value.node]]
             if producer is current or not _alike(graph.nodes[position[value.node]], producer, current):
                 continue
-            if _is_small(producer, current, limits) and _is_convex(producer, current):
+            if _is_small(producer, current, limits, graph) and _is_convex(producer, current):
                 current = _joined(producer, current, of)
     unique = {id(each): each for each in of}
     return _ordered(list(unique.values()), of, graph, position)
@@ -132,13 +132,25 @@ def _alike(producer: Node, source: _Group, target: _Group) -> bool:
     return source.axes is None or target.axes is None or source.axes == target.axes
 
 
-def _is_small(source: _Group, target: _Group, limits: Fuse) -> bool:
+def _is_small(source: _Group, target: _Group, limits: Fuse, graph: Graph) -> bool:
     """Whether two groups together stay within the limits."""
     return (
         len(source.members) + len(target.members) <= limits.most_nodes
-        and source.operands + target.operands <= limits.most_operands
         and target.members[-1] - source.members[0] <= limits.most_span
+        and (
+            source.operands + target.operands <= limits.most_operands
+            or _operands(source, target, graph) <= limits.most_operands
+        )
     )
+
+
+def _operands(source: _Group, target: _Group, graph: Graph) -> int:
+    """How many values two groups together read and write."""
+    nodes = {graph.nodes[number] for number in (*source.members, *target.members)}
+    made = {value for node in nodes for value in node.outputs}
+    results = set(graph.results)
+    written = (value for value in made if value in results or not nodes.issuperset(graph.users[value]))
+    return len((source.reads | target.reads) - made) + sum(1 for _ in written)
 
 
 def _is_convex(source: _Group, target: _Group) -> bool:

@@ -16,6 +16,7 @@ from graphc.passes.dce import Dce
 from graphc.passes.fold_updates import FoldUpdates
 from graphc.passes.fuse import Fuse
 from graphc.passes.recognize import Recognize
+from graphc.passes.rewrite import in_bodies
 from graphc.passes.simplify import Simplify
 
 __all__ = ["PIPELINE", "Pass", "Stage", "run_passes"]
@@ -89,7 +90,7 @@ def run_passes(graph: Graph, passes: Sequence[Pass] = PIPELINE, disable: Collect
             continue
         start = time.perf_counter()
         try:
-            result = each(graph)
+            result = each(in_bodies(graph, each))
             seconds = time.perf_counter() - start
             if result is not graph:
                 verify(result)

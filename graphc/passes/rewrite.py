@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 
 from graphc.errors import VerifyError
 from graphc.ir import ops
+from graphc.ir.bodies import bodies
 from graphc.ir.build import apply, rebuild
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.source import origin
 
-__all__ = ["Matcher", "Rule", "ValueRule", "differentiated", "first_result", "rewrite", "rewrite_bodies"]
+__all__ = ["Matcher", "Rule", "ValueRule", "differentiated", "first_result", "in_bodies", "rewrite", "rewrite_bodies"]
 
 
 def differentiated(graph: Graph) -> frozenset[Value]:
@@ -170,3 +171,14 @@ def rewrite_bodies(node: Node, transform: Callable[[Graph], Graph]) -> Sequence[
         if new is not old:
             changed[field.name] = new
     return apply(node.op, node.inputs, replace(node.attrs, **changed)).outputs if changed else None
+
+
+def in_bodies(graph: Graph, transform: Callable[[Graph], Graph]) -> Graph:
+    """The graph with the graphs that its nodes hold transformed, the innermost first."""
+    if not any(bodies(node) for node in graph.nodes):
+        return graph
+    return rewrite(
+        graph,
+        lambda node, matcher: rewrite_bodies(node, lambda body: transform(in_bodies(body, transform))),
+        protect=False,
+    )

@@ -38,6 +38,7 @@ from graphc.passes.rules.logic import (
 )
 from graphc.passes.rules.reductions import reduce_again, reduce_broadcast, reduce_single_items
 from graphc.passes.rules.views import (
+    add_side_by_side,
     broadcast_again,
     broadcast_last,
     concatenate_parts,
@@ -54,7 +55,7 @@ __all__ = ["RULES", "Simplify"]
 
 RULES: Mapping[str, tuple[ValueRule, ...]] = {
     "abs": (done_again,),
-    "add": (add_zero, add_negative),
+    "add": (add_zero, add_negative, add_side_by_side),
     "all": (reduce_single_items, reduce_broadcast, reduce_again),
     "any": (reduce_single_items, reduce_broadcast, reduce_again),
     "bitwise_and": (same_operands, and_with_constant),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.ir.build import infer_types
 from graphc.ir.graph import Graph
-from graphc.ir.types import collect_constraints
+from graphc.ir.types import collect_constraints, uint8
 from graphc.runtime.lower import lower
 from graphc.runtime.memory import share
 from graphc.runtime.program import BoundStep, Program
@@ -29,7 +29,12 @@ def assemble(graph: Graph) -> Program:
     steps = []
     for step in ordered.steps:
         kernel = step.make(sharing.pairs.get(step, {}))
-        scratch = tuple(Buffer(type.dtype, type.size) for type in kernel.scratch)
+        programs = tuple(assemble(call.graph) for call in step.calls)
+        scratch = [Buffer(type.dtype, type.size) for type in kernel.scratch]
+        scratch += [Buffer(uint8, 0) for _ in programs]
         buffers = (*(sharing.root(buffer) for buffer in (*step.reads, *step.writes)), *scratch)
-        steps.append(BoundStep(step, kernel, buffers))
+        steps.append(BoundStep(step, kernel, buffers, programs))
+    for bound in steps:
+        for program in bound.programs:
+            constraints += program.constraints
     return Program(graph, tuple(steps), tuple(dict.fromkeys(constraints)), tuple(lowered.outputs))

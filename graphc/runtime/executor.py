@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,99 +13,20 @@ import numpy as np
 
 from graphc.errors import FeedError, IndexFault
 from graphc.ir.binding import bind_sizes, check_constraints, check_items, label, needing_items
-from graphc.ir.dims import bind
 from graphc.ir.graph import Value
 from graphc.ir.op import Array
 from graphc.ir.types import DType
-from graphc.runtime.binding import ArgumentSpec, argument_binder
-from graphc.runtime.blas import blas
 from graphc.runtime.kernels.product import product_routine
 from graphc.runtime.loader import KernelRequest, load
-from graphc.runtime.native import RUNTIME_REQUESTS, program_runner
-from graphc.runtime.plan import Plan, PlannedBuffer, make_plan
+from graphc.runtime.machine import Machine
+from graphc.runtime.native import RUNTIME_REQUESTS
+from graphc.runtime.plan import Plan, make_plan
 from graphc.runtime.program import Program
 
-__all__ = ["Executor", "Machine"]
+__all__ = ["Executor"]
 
 _PLANS = 32
 """How many sets of sizes keep their plan."""
-
-
-class Machine:
-    """A plan made ready to run: tables of words that point at memory."""
-
-    def __init__(self, plan: Plan, program: Program, addresses: Sequence[int], arena: Array) -> None:
-        self.plan = plan
-        self._status = np.zeros(3, np.int64)
-        self._cells: list[Array] = []
-        words: list[int] = []
-        table: list[tuple[int, int, int, int]] = []
-        inputs: dict[int, list[int]] = {}
-        outputs: dict[int, list[int]] = {}
-        base = [self._address(item, arena, plan) for item in plan.buffers]
-        for step, address in zip(plan.steps, addresses, strict=True):
-            table.append((address, len(words), step.extent, step.chunk))
-            for number in step.buffers:
-                item = plan.buffers[number]
-                if item.place in ("input", "output"):
-                    places = inputs if item.place == "input" else outputs
-                    places.setdefault(item.buffer.position, []).append(len(words))
-                words.append(base[number])
-            words += step.sizes
-            if step.kernel.faults:
-                words.append(self._status.ctypes.data)
-            words += [_routine(name) for name in step.kernel.routines]
-        self.words = np.array(words or [0], np.int64)
-        self.table = np.array(table, np.int64).reshape(-1, 4)
-        self.table[:, 1] = self.words.ctypes.data + self.table[:, 1] * 8
-        graph = program.graph
-        self._makers = [
-            functools.partial(np.empty, tuple(bind(size, plan.sizes) for size in value.shape), value.dtype.numpy)
-            for value in graph.outputs
-        ]
-        specs = [
-            ArgumentSpec(value.dtype.numpy, tuple(bind(size, plan.sizes) for size in value.shape), places.get(i, []))
-            for values, places in ((graph.inputs, inputs), (graph.outputs, outputs))
-            for i, value in enumerate(values)
-        ]
-        self.bind = argument_binder(specs, self.words)
-        self.run = program_runner(self.table, self._status, uses_blas=plan.uses_blas)
-
-    def _address(self, item: PlannedBuffer, arena: Array, plan: Plan) -> int:
-        """Where a buffer is; 0 for arguments and results, whose addresses change with every call."""
-        if item.place == "arena":
-            return arena.ctypes.data + item.offset
-        if item.place in ("input", "output"):
-            return 0
-        assert item.buffer.source is not None
-        attrs = item.buffer.source.node.attrs
-        match item.place:
-            case "variable":
-                array: Array = attrs.storage.array
-            case "constant":
-                array = attrs.array
-            case _:
-                array = np.array(bind(attrs.size, plan.sizes), np.int64)
-                self._cells.append(array)
-        return array.ctypes.data
-
-    def results(self) -> list[Array]:
-        """New arrays for the results."""
-        return [make() for make in self._makers]
-
-    def take_fault(self) -> tuple[int, int]:
-        """The value and the position of the fault that the last run found; ready for another run after it."""
-        value, position = int(self._status[1]), int(self._status[2])
-        self._status[:] = 0
-        return value, position
-
-
-def _routine(name: str) -> int:
-    """The address of a routine that kernels call."""
-    if name.startswith("product_"):
-        return load([product_routine(name.removeprefix("product_"))])[0]
-    address: int = getattr(blas(), name)
-    return address
 
 
 class Executor:
@@ -119,7 +39,7 @@ class Executor:
         self._lock = threading.Lock()
         self._machines: OrderedDict[tuple[tuple[str, int], ...], Machine] = OrderedDict()
         self._current: Machine | None = None
-        self._addresses: list[int] | None = None
+        self._addresses: dict[str, int] | None = None
         self._arena = np.empty(0, np.uint8)
 
     def __call__(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Array]:
@@ -207,14 +127,15 @@ class Executor:
             self._addresses = self._load()
         return Machine(plan, self.program, self._addresses, self._arena)
 
-    def _load(self) -> list[int]:
-        """The addresses of the steps' kernels, loaded together with all that they will need."""
-        kernels = [bound.kernel for bound in self.program.steps]
-        requests = [KernelRequest(kernel.source, "kernel") for kernel in kernels]
-        names = sorted({name for kernel in kernels for name in kernel.routines if name.startswith("product_")})
-        others = [product_routine(name.removeprefix("product_")) for name in names]
+    def _load(self) -> dict[str, int]:
+        """The addresses of the kernels by their sources, loaded together with all that they will need."""
+        kernels = {bound.kernel.source: bound.kernel for bound in self.program.all_steps()}
+        requests = [KernelRequest(source, "kernel") for source in kernels]
+        routines = {name for kernel in kernels.values() for name in kernel.routines if name.startswith("product_")}
+        others = [product_routine(name.removeprefix("product_")) for name in sorted(routines)]
         # The longest first: two processes that compile from both ends should not meet at it.
-        return load([*others, *requests, *RUNTIME_REQUESTS])[len(others) : len(others) + len(requests)]
+        loaded = load([*others, *requests, *RUNTIME_REQUESTS])
+        return dict(zip(kernels, loaded[len(others) :], strict=False))
 
     def _matched(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
         """Arguments in the order of the placeholders."""
@@ -249,10 +170,12 @@ class Executor:
         return given
 
     def _fault(self, machine: Machine, step: int) -> None:
-        value, position = machine.take_fault()
-        node = self.program.steps[step].step.node
+        fault = machine.take_fault(step)
+        node = fault.node
+        where = f" in step {fault.time} of the loop" if fault.time is not None else ""
         raise IndexFault(
-            f"{node.op.name}: the index {value} at flat position {position} of its indices is out of range",
+            f"{node.op.name}: the index {fault.value} at flat position {fault.position} of its indices is out of range"
+            + where,
             expected=f"an index into the axis of {_indexed(node.inputs[0], node)}",
             remedy="look at the data that were fed; variables are as they were before the call",
             location=node.location,

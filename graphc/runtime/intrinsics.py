@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba.core.errors import TypingError
 
 from graphc.runtime.arithmetic import ARITHMETIC
+from graphc.runtime.conv_tiles import conv_tile_names
 from graphc.runtime.emit import BYTES, INT, WORD, call_address, callable_in_kernels, cgutils, instruction, types
 from graphc.runtime.mathlib import MATHEMATICS
 from graphc.runtime.primitives import PRIMITIVES
@@ -59,7 +60,7 @@ def namespace(source: str) -> dict[str, Any]:
             scope[f"load_{dtype}_{number}"] = _load(dtype, int(number), scopes, overwritten)
         else:
             scope[f"store_{dtype}_{number}"] = _store(dtype, int(number), scopes)
-    return {**scope, **tile_names(source)}
+    return {**scope, **tile_names(source), **conv_tile_names(source)}
 
 
 # Memory

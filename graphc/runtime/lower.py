@@ -17,10 +17,14 @@ from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops.leaves import placeholder
 from graphc.ir.source import origin
 from graphc.ir.types import DType, Shape
+from graphc.runtime.control import CONTROL
 from graphc.runtime.kernels.base import Kernel, kernels, view_kernels
+from graphc.runtime.kernels.conv import IMAGES, batch_innermost, is_batch_innermost
 from graphc.runtime.kernels.gemm import blas_layout, gemm_kernel, integer_matmul_kernel
-from graphc.runtime.kernels.loops import block_count, loop_kernel
-from graphc.runtime.program import Step
+from graphc.runtime.kernels.index import additions, indices_check
+from graphc.runtime.kernels.loops import block_count, loop_kernel, loop_space, result_order
+from graphc.runtime.layout import Layouts, operand_order
+from graphc.runtime.program import Call, Step
 from graphc.runtime.views import (
     Buffer,
     Place,
@@ -53,7 +57,10 @@ class Lowered:
         self.outputs: list[View] = []
         self.commits: list[Step] = []
         self._views: dict[Value, View] = {}
-        self._node: Node = graph.nodes[0]
+        self._batch_innermost: dict[Value, View] = {}
+        self._layouts = Layouts(graph)
+        self._node: Node
+        self._state = {variable: place for place, (variable, _) in enumerate(graph.updates)}
         for node in graph.nodes:
             self._node = node
             with origin(node.origin):
@@ -98,11 +105,15 @@ class Lowered:
     def _new(self, dtype: DType, items: Size, source: Value | None = None) -> Buffer:
         return Buffer(dtype, items, "arena", source)
 
-    def _result(self, value: Value) -> View:
-        """Fresh memory for a value."""
-        view = whole(self._new(value.dtype, value.size, value), value.shape)
+    def _result(self, value: Value, order: Sequence[int] | None = None) -> View:
+        """Fresh memory for a value, its axes from the outermost to the innermost in ``order``."""
+        view = whole(self._new(value.dtype, value.size, value), value.shape, order)
         self._views[value] = view
         return view
+
+    def _result_like(self, value: Value, operands: Sequence[View]) -> View:
+        """Fresh memory for a value, laid out as its operands are unless its readers ask for another layout."""
+        return self._result(value, self._layouts.order(value, operand_order(operands, value.ndim)))
 
     def _step(
         self,
@@ -112,8 +123,9 @@ class Lowered:
         make: Callable[[Mapping[int, int]], Kernel],
         shareable: Sequence[tuple[int, int]] = (),
         faults: bool = False,
+        calls: tuple[Call, ...] = (),
     ) -> None:
-        self.steps.append(Step(name, self._node, tuple(reads), tuple(writes), make, tuple(shareable), faults))
+        self.steps.append(Step(name, self._node, tuple(reads), tuple(writes), make, tuple(shareable), faults, calls))
 
     def _copy(self, source: View, target: View) -> View:
         """Write one view's items to another's place."""
@@ -133,9 +145,12 @@ class Lowered:
     def _lower(self, node: Node) -> None:
         name = node.op.name
         if name in _LEAVES:
-            value = node.output
-            position = _position(value, self.graph.inputs) if name == "placeholder" else -1
-            self._views[value] = whole(Buffer(value.dtype, value.size, _LEAVES[name], value, position), value.shape)
+            value, place, position = node.output, _LEAVES[name], -1
+            if name == "placeholder" and value in self._state:
+                place, position = "carry", self._state[value]
+            elif name == "placeholder":
+                position = _position(value, self.graph.inputs)
+            self._views[value] = whole(Buffer(value.dtype, value.size, place, value, position), value.shape)
         elif node.op.view:
             self._views[node.output] = self._view(node)
         elif name == "fused":
@@ -148,6 +163,10 @@ class Lowered:
             self._pad(node)
         elif name in ("matmul", "gemm"):
             self._product(node)
+        elif name in ("index_add", "scatter_add"):
+            self._additions(node)
+        elif name in CONTROL:
+            self._control(node)
         elif name in kernels:
             self._structured(node)
         elif name in view_kernels:
@@ -173,13 +192,17 @@ class Lowered:
 
     def _body(self, node: Node, body: Graph) -> None:
         inputs = [self._views[value] for value in node.inputs]
-        outputs = [self._result(value) for value in node.outputs]
+        order = operand_order(inputs, len(loop_space(body)))
+        outputs = [
+            self._result(value, self._layouts.order(value, order and result_order(inside, order)))
+            for value, inside in zip(node.outputs, body.outputs, strict=True)
+        ]
         self._loops(node.op.name, body, inputs, outputs)
 
     def _loops(self, name: str, body: Graph, inputs: list[View], outputs: list[View]) -> None:
         """Steps for a body of elementwise operations and reductions."""
         reads = [view.buffer for view in inputs]
-        blocks = block_count(body, inputs)
+        blocks = block_count(body, inputs, outputs)
         if blocks is None:
             shareable = _shareable(body, inputs, outputs)
             self._step(
@@ -217,7 +240,7 @@ class Lowered:
         )
 
     def _concatenate(self, node: Node) -> None:
-        target = self._result(node.output)
+        target = self._result_like(node.output, [self._views[value] for value in node.inputs])
         axis = node.attrs.axis
         steps = (1,) * node.output.ndim
         start: Size = 0
@@ -228,14 +251,18 @@ class Lowered:
 
     def _pad(self, node: Node) -> None:
         value, filler = node.inputs
-        target = self._result(node.output)
+        target = self._result_like(node.output, [self._views[value]])
         self._copy(broadcast_view(self._views[filler], node.output.shape), target)
         steps = tuple(gap + 1 for gap in node.attrs.interior)
         self._copy(self._views[value], slice_view(target, node.attrs.low, value.shape, steps))
 
     def _product(self, node: Node) -> None:
         views = [self._views[value] for value in node.inputs]
-        target = self._result(node.output)
+        order = self._layouts.order(node.output) if node.op.name == "matmul" and node.output.ndim == 2 else None
+        target = self._result(node.output, order)
+        if order == (1, 0):
+            target = transpose_view(target, order)
+            views = [transpose_view(view, order) for view in reversed(views)]
         if not node.output.dtype.is_float:
             a, b = views
             self._step(
@@ -259,6 +286,39 @@ class Lowered:
             [(0, 0)] if a.buffer is not c and b.buffer is not c else [],
         )
 
+    def _images(self, value: Value) -> View:
+        """Images, (N, C, *S), batch-innermost; copied once for all that read them."""
+        if value not in self._batch_innermost:
+            view = self._views[value]
+            if not is_batch_innermost(view):
+                order = batch_innermost(value.ndim)
+                view = self._copy(view, whole(self._new(value.dtype, value.size), value.shape, order))
+            self._batch_innermost[value] = view
+        return self._batch_innermost[value]
+
+    def _additions(self, node: Node) -> None:
+        """Additions at indices. A step of its own checks the indices: what it lets pass may be written in place."""
+        x, indices, updates = (self._dense(self._views[value]) for value in node.inputs)
+        target = self._result(node.output).buffer
+        self._step("check_indices", [indices], [], lambda shared: indices_check(node), faults=True)
+        self._step(
+            node.op.name,
+            [x, indices, updates],
+            [target],
+            lambda shared: additions(node, bool(shared)),
+            [(0, 0)] if x is not indices and x is not updates else [],
+        )
+
+    def _control(self, node: Node) -> None:
+        control = CONTROL[node.op.name](node)
+        results = [self._result(value) for value in node.outputs]
+        for source, target in control.starts:
+            self._copy(self._views[node.inputs[source]], results[target])
+        reads = [self._dense(self._views[node.inputs[place]]) for place in control.reads]
+        writes = [view.buffer for view in results]
+        kernel = control.kernel
+        self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults, calls=control.calls)
+
     def _structured(self, node: Node) -> None:
         reads = [self._dense(self._views[value]) for value in node.inputs]
         writes = [self._result(value).buffer for value in node.outputs]
@@ -266,8 +326,13 @@ class Lowered:
         self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
 
     def _strided(self, node: Node) -> None:
-        inputs = [self._views[value] for value in node.inputs]
-        outputs = [self._result(value) for value in node.outputs]
+        images = IMAGES.get(node.op.name, frozenset())
+        inputs = [self._images(v) if i in images else self._views[v] for i, v in enumerate(node.inputs)]
+        if images:
+            order = batch_innermost(node.output.ndim) if node.op.name != "conv_weight" else None
+            outputs = [self._result(value, order) for value in node.outputs]
+        else:
+            outputs = [self._result_like(value, inputs) for value in node.outputs]
         kernel = view_kernels[node.op.name](node, inputs, outputs)
         reads, writes = [view.buffer for view in inputs], [view.buffer for view in outputs]
         self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
@@ -303,10 +368,10 @@ def _shareable(body: Graph, inputs: Sequence[View], outputs: Sequence[View]) -> 
     """Which results may overwrite which operands: those that lie alike, item by item, in a buffer read no other way."""
     pairs = []
     for w, (value, output) in enumerate(zip(body.outputs, outputs, strict=True)):
-        if value.node.op.reduction is not None or not output.is_whole:
+        if value.node.op.reduction is not None or not output.is_dense:
             continue
         for r, view in enumerate(inputs):
-            alike = view.is_whole and view.shape == output.shape and view.buffer.dtype == output.buffer.dtype
+            alike = view.is_dense and view.lies_like(output) and view.buffer.dtype == output.buffer.dtype
             alone = sum(other.buffer is view.buffer for other in inputs) == 1
             if alike and alone:
                 pairs.append((w, r))

@@ -123,6 +123,16 @@ def program_runner(program: NDArray[np.int64], status: NDArray[np.int64], uses_b
     return pyfunction.without_arguments("run_program", call, table, keep=(program, status))
 
 
+def run_address() -> int:
+    """The address of the loop, ``run(program, steps, status, runtime)``, for steps that run programs of their own."""
+    return _loaded()[0]
+
+
+def runtime_address() -> int:
+    """The last argument of the loop."""
+    return int(_runtime.ctypes.data)
+
+
 def _run_through_ctypes(function: Callable[..., int], arguments: tuple[int, ...], keep: object) -> int:
     return function(*arguments)
 

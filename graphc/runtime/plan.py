@@ -9,7 +9,7 @@ from graphc.ir.dims import bind
 from graphc.runtime.kernels.base import Kernel
 from graphc.runtime.kernels.gemm import BLAS_WORK
 from graphc.runtime.memory import Life, aligned, assign_offsets, check_offsets, largest_live_sum
-from graphc.runtime.program import Program
+from graphc.runtime.program import BoundStep, Program
 from graphc.runtime.views import Buffer, Place
 
 __all__ = ["Plan", "PlannedBuffer", "PlannedStep", "make_plan"]
@@ -56,6 +56,7 @@ class PlannedStep:
         extent: the length of its outer range.
         chunk: how much of the range one task does; all of it where one thread does it.
         work: an estimate of its scalar operations.
+        calls: the plans of the programs that it runs.
     """
 
     name: str
@@ -65,6 +66,7 @@ class PlannedStep:
     extent: int
     chunk: int
     work: int
+    calls: tuple[Plan, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,10 @@ class Plan:
     @property
     def uses_blas(self) -> bool:
         """Whether a product is large enough for BLAS."""
-        return any(step.kernel.routines and step.work >= 2 * BLAS_WORK for step in self.steps)
+        return any(
+            (step.kernel.routines and step.work >= 2 * BLAS_WORK) or any(call.uses_blas for call in step.calls)
+            for step in self.steps
+        )
 
     def __str__(self) -> str:
         bound = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
@@ -99,6 +104,8 @@ class Plan:
             tasks = -(-step.extent // step.chunk) if step.chunk else 1
             split = f" in {tasks} tasks" if tasks > 1 else ""
             lines.append(f"  {number:4d}  {step.name}({memory}) over {step.extent}{split}")
+            for call in step.calls:
+                lines += [f"        {line}" for line in str(call).splitlines()]
         lines.append("buffers:")
         for number, item in enumerate(self.buffers):
             where = f"offset {item.offset:,}" if item.place == "arena" else item.place
@@ -135,6 +142,11 @@ def make_plan(program: Program, sizes: Mapping[str, int]) -> Plan:
             last[buffer] = time
     numbers = {buffer: number for number, buffer in enumerate(first)}
     bytes = {buffer: bind(buffer.items, sizes) * buffer.dtype.itemsize for buffer in first}
+    calls: dict[BoundStep, tuple[Plan, ...]] = {}
+    for bound in program.steps:
+        calls[bound] = tuple(make_plan(called, sizes) for called in bound.programs)
+        for buffer, plan in zip(bound.buffers[len(bound.buffers) - len(bound.programs) :], calls[bound], strict=True):
+            bytes[buffer] = plan.arena_bytes
     arena = [buffer for buffer in first if buffer.place == "arena"]
     lives = [Life(bytes[buffer], first[buffer], last[buffer]) for buffer in arena]
     offsets, total = assign_offsets(lives)
@@ -153,6 +165,7 @@ def make_plan(program: Program, sizes: Mapping[str, int]) -> Plan:
                 extent,
                 _chunk(kernel, extent, work),
                 work,
+                calls[bound],
             )
         )
     buffers = tuple(

@@ -66,7 +66,7 @@ def profile(executor: Executor, args: tuple[Any, ...], named: Mapping[str, Any],
         times: list[list[float]] = [[] for _ in machine.plan.steps]
         status = np.zeros(3, np.int64)
         uses_blas = machine.plan.uses_blas
-        runners = [program_runner(machine.table[i : i + 1], status, uses_blas=uses_blas) for i in range(len(times))]
+        runners = [program_runner(machine.rows[i : i + 1], status, uses_blas=uses_blas) for i in range(len(times))]
         for _ in range(repeats):
             for number, run in enumerate(runners):
                 start = time.perf_counter()

@@ -95,8 +95,13 @@ def schedule(lowered: Lowered) -> Schedule:
 
 
 def _write_in_place(graph: _Dependencies, commits: Sequence[Step]) -> dict[int, dict[int, int]]:
-    """Let steps write next values straight into their variables, where every other reader can come first."""
+    """Let steps write next values straight into their variables, where every other reader can come first.
+
+    Where such a step may overwrite an operand that nothing else reads, the one that makes the operand is next. A fault
+    must find a variable as it was: nothing is written before a step that may find one.
+    """
     numbers = {step: number for number, step in enumerate(graph.steps)}
+    faulting = {number for number, step in enumerate(graph.steps) if step.faults}
     users: dict[Buffer, set[int]] = {}
     writers: dict[Buffer, list[int]] = {}
     for number, step in enumerate(graph.steps):
@@ -109,25 +114,40 @@ def _write_in_place(graph: _Dependencies, commits: Sequence[Step]) -> dict[int, 
     for commit in commits:
         copy = numbers[commit]
         (value,), (variable,) = commit.reads, commit.writes
-        if value.place != "arena" or len(writers[value]) != 1:
-            continue
-        writer = writers[value][0]
-        step = graph.steps[writer]
-        position = next(i for i, buffer in enumerate(step.writes) if buffer is value)
-        reading = [i for i, buffer in enumerate(step.reads) if buffer is variable]
-        if len(reading) > 1 or (reading and (position, reading[0]) not in step.shareable):
-            continue
-        others = users.get(variable, set()) - {writer, copy}
-        if others and not others.isdisjoint(graph.following(writer)):
-            continue
-        graph.drop(copy)
-        for other in others:
-            graph.require(other, writer)
-        if reading:
-            shared.setdefault(writer, {})[position] = reading[0]
-        for user in users[value] - {copy}:
-            graph.steps[user] = with_buffers(graph.steps[user], {value: variable})
-        users[variable] = (users[value] | users.get(variable, set())) - {copy}
+        readers = users.get(variable, set()) - {copy}
+        overwriting: tuple[int, int, int] | None = None
+        while value.place == "arena" and len(writers[value]) == 1:
+            (writer,) = writers[value]
+            step = graph.steps[writer]
+            position = next(i for i, buffer in enumerate(step.writes) if buffer is value)
+            reading = [i for i, buffer in enumerate(step.reads) if buffer is variable]
+            if len(reading) > 1 or (reading and (position, reading[0]) not in step.shareable):
+                break
+            others = readers - {writer}
+            if not (others | faulting).isdisjoint({writer, *graph.following(writer)}):
+                break
+            for other in others:
+                graph.require(other, writer)
+            for user in users[value]:
+                graph.steps[user] = with_buffers(graph.steps[user], {value: variable})
+            users[variable] = (users[value] | users.get(variable, set())) - {copy}
+            if overwriting is None:
+                graph.drop(copy)
+            else:
+                user, w, r = overwriting
+                shared.setdefault(user, {})[w] = r
+            if reading:
+                shared.setdefault(writer, {})[position] = reading[0]
+                break
+            alone = [
+                r
+                for w, r in step.shareable
+                if w == position and users[step.reads[r]] == {writer, *writers.get(step.reads[r], ())}
+            ]
+            if not alone:
+                break
+            overwriting = writer, position, alone[0]
+            value = step.reads[alone[0]]
     return shared
 
 

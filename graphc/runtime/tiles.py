@@ -15,9 +15,9 @@ from llvmlite import ir
 
 from graphc.runtime.emit import WORD, cgutils, instruction, types
 
-__all__ = ["tile_names"]
+__all__ = ["ITEMS", "spread", "tile_names", "vector_at"]
 
-_ITEMS: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
+ITEMS: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 _NUMBERS: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
 _TILE = re.compile(r"\btile_(f32|f64)_(\d+)x(\d+)x(\d+)\b")
 _TRANSPOSE = re.compile(r"\btranspose_(f32|f64)_(\d+)\b")
@@ -37,24 +37,27 @@ def tile_names(source: str) -> dict[str, Any]:
     return found
 
 
-def _vector_at(builder: Any, vector: ir.Type, address: Any) -> Any:
+def vector_at(builder: Any, vector: ir.Type, address: Any) -> Any:
+    """An address as a pointer to a vector."""
     return builder.inttoptr(address, vector.as_pointer())
+
+
+def spread(builder: Any, vector: Any, item: Any) -> Any:
+    """An item in every lane of a vector."""
+    empty = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(empty, item, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
 
 
 @functools.cache
 def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
-    item, number, word = _ITEMS[kind], _NUMBERS[kind], types.int64
+    item, number, word = ITEMS[kind], _NUMBERS[kind], types.int64
     vector = ir.VectorType(item, lanes)
     size = 4 if kind == "f32" else 8
     width = vectors * lanes
 
     def constant(value: int) -> Any:
         return ir.Constant(WORD, value)
-
-    def spread(builder: Any, scalar: Any) -> Any:
-        empty = ir.Constant(vector, ir.Undefined)
-        first = builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
 
     @instruction(types.void, word, word, word, word, word, word, word, word, number, number)
     def tile(builder: Any, *values: Any) -> None:
@@ -86,13 +89,13 @@ def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
                 total.add_incoming(zero, entry)
         base = builder.add(panel, along)
         columns = [
-            builder.load(_vector_at(builder, vector, builder.add(base, constant(v * lanes * size))), align=lanes * size)
+            builder.load(vector_at(builder, vector, builder.add(base, constant(v * lanes * size))), align=lanes * size)
             for v in range(vectors)
         ]
         following = []
         for r in range(rows):
             pointer = builder.inttoptr(builder.add(starts[r], across), item.as_pointer())
-            left = spread(builder, builder.load(pointer))
+            left = spread(builder, vector, builder.load(pointer))
             following.append([builder.call(fma, [left, columns[v], sums[r][v]]) for v in range(vectors)])
         next_step = builder.add(step, constant(1))
         step.add_incoming(next_step, loop)
@@ -104,7 +107,7 @@ def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
         builder.cbranch(builder.icmp_signed("<", next_step, depth), loop, done)
         builder.position_at_end(done)
         results = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-        scale, keep = spread(builder, alpha), spread(builder, beta)
+        scale, keep = spread(builder, vector, alpha), spread(builder, vector, beta)
         fresh = builder.fcmp_ordered("==", beta, ir.Constant(item, 0.0))
         for r in range(rows):
             for v in range(vectors):
@@ -113,7 +116,7 @@ def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
         for r in range(rows):
             for v in range(vectors):
                 offset = builder.add(builder.mul(c_row, constant(r)), constant(v * lanes * size))
-                place = _vector_at(builder, vector, builder.add(c, offset))
+                place = vector_at(builder, vector, builder.add(c, offset))
                 old = builder.fmul(builder.load(place, align=size), keep)
                 kept = builder.select(fresh, zero, old)
                 builder.store(builder.call(fma, [results[r][v], scale, kept]), place, align=size)
@@ -123,7 +126,7 @@ def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
 
 @functools.cache
 def _transpose(kind: str, lanes: int) -> Any:
-    item, word = _ITEMS[kind], types.int64
+    item, word = ITEMS[kind], types.int64
     vector = ir.VectorType(item, lanes)
     size = 4 if kind == "f32" else 8
 
@@ -132,7 +135,7 @@ def _transpose(kind: str, lanes: int) -> Any:
         """target[j, i] = source[i, j] for a square block; rows are so many bytes apart."""
 
         def at(start: Any, row: Any, number: int) -> Any:
-            return _vector_at(builder, vector, builder.add(start, builder.mul(row, ir.Constant(WORD, number))))
+            return vector_at(builder, vector, builder.add(start, builder.mul(row, ir.Constant(WORD, number))))
 
         rows = [builder.load(at(source, source_row, r), align=size) for r in range(lanes)]
         half = lanes // 2

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from graphc.ir.dims import Size, exact_quotient, product
+from graphc.ir.dims import Size, bind, exact_quotient, product, symbols
 from graphc.ir.graph import Value
 from graphc.ir.types import DType, Shape
 
@@ -15,6 +15,8 @@ __all__ = [
     "View",
     "broadcast_view",
     "contiguous_strides",
+    "memory_order",
+    "nominal",
     "reshape_view",
     "slice_view",
     "transpose_view",
@@ -22,7 +24,7 @@ __all__ = [
     "window_view",
 ]
 
-Place: TypeAlias = Literal["input", "variable", "constant", "size", "output", "arena"]
+Place: TypeAlias = Literal["input", "variable", "carry", "constant", "size", "output", "arena"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +34,10 @@ class Buffer:
     Attributes:
         dtype: of its items.
         items: how many there are.
-        place: what it belongs to: an argument, a variable, a constant, the value of a symbolic size, a result that is
-            handed out, or the arena.
+        place: what it belongs to: an argument, a variable, the state of a loop, a constant, the value of a symbolic
+            size, a result that is handed out, or the arena.
         source: the placeholder, variable, constant or ``dim_size`` value that it holds, or the value computed into it.
-        position: for inputs and outputs, their place among the arguments or the results.
+        position: for inputs, outputs and the state of a loop, their place among the arguments, results or updates.
     """
 
     dtype: DType
@@ -71,6 +73,46 @@ class View:
         """Whether it is its buffer's items in order, all of them."""
         return self.contiguous and self.offset == 0 and product(self.shape) == self.buffer.items
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is its buffer's items, each once, with its axes in any order."""
+        return transpose_view(self, memory_order([self.strides], self.shape)).is_whole
+
+    def lies_like(self, other: View) -> bool:
+        """Whether both have one shape and, along axes of more than one item, one stride."""
+        pairs = zip(self.shape, self.strides, other.strides, strict=True)
+        return self.shape == other.shape and all(size == 1 or a == b for size, a, b in pairs)
+
+
+_NOMINAL = 67
+"""What an open size counts for: a middling batch, and unlikely to equal a size that is known."""
+
+
+def nominal(size: Size) -> int:
+    """A size as a number, to compare it with others."""
+    return size if isinstance(size, int) else bind(size, {symbol.name: _NOMINAL for symbol in symbols(size)})
+
+
+def memory_order(strides: Sequence[Sequence[Size]], shape: Shape) -> tuple[int, ...]:
+    """The axes from the outermost to the innermost: those with larger strides first.
+
+    Each row of ``strides`` is of one operand; where one has none along an axis, because it is repeated, the next is
+    asked. Axes of one item, and those that no operand tells apart, stay where they are. This is NumPy's order "K".
+    """
+    rows = [[abs(nominal(stride)) for stride in row] for row in strides]
+    result: list[int] = []
+    for axis, size in enumerate(shape):
+        place = len(result)
+        for earlier in reversed(range(len(result)) if size != 1 else ()):
+            pairs = [(row[axis], row[result[earlier]]) for row in rows if shape[result[earlier]] != 1]
+            decided = next(((mine, its) for mine, its in pairs if mine and its and mine != its), None)
+            if decided is not None:
+                if decided[0] < decided[1]:
+                    break
+                place = earlier
+        result.insert(place, axis)
+    return tuple(result)
+
 
 def contiguous_strides(shape: Shape) -> tuple[Size, ...]:
     """Strides of an array whose last axis is dense."""
@@ -82,9 +124,11 @@ def contiguous_strides(shape: Shape) -> tuple[Size, ...]:
     return tuple(reversed(strides))
 
 
-def whole(buffer: Buffer, shape: Shape) -> View:
-    """All of a buffer as an array of ``shape``."""
-    return View(buffer, shape, contiguous_strides(shape))
+def whole(buffer: Buffer, shape: Shape, order: Sequence[int] | None = None) -> View:
+    """All of a buffer as an array of ``shape``; ``order`` gives its axes from the outermost to the innermost."""
+    order = range(len(shape)) if order is None else order
+    strides = dict(zip(order, contiguous_strides(tuple(shape[axis] for axis in order)), strict=True))
+    return View(buffer, shape, tuple(strides[axis] for axis in range(len(shape))))
 
 
 def transpose_view(view: View, axes: Sequence[int]) -> View:

@@ -11,16 +11,20 @@ import pytest
 import graphc as gr
 from graphc.ir.graph import Value, reachable
 from graphc.ir.op import Array, Sample, no_gradient, registry
+from graphc.runtime.control import CONTROL
 from graphc.runtime.kernels.base import kernels, view_kernels
 from tests.support import as_list, placeholders_for, sample_cases
 
 # Leaves have nothing to evaluate, derivatives are expanded before anything is.
 WITHOUT_SAMPLES = {"placeholder", "variable", "grad", "jvp"}
-# What becomes views and copies, leaves of the plan, matrix products; and what passes replace before that.
-LOWERED = {"concatenate", "pad", "matmul", "gemm", "fused", "placeholder", "variable", "constant", "dim_size"}
-REPLACED = {"grad", "jvp", "custom_gradient"}
+# What becomes views and copies, leaves of the plan, matrix products, additions at indices; and what passes replace before that.
+LOWERED = {"concatenate", "pad", "matmul", "gemm", "fused", "placeholder", "variable", "constant", "dim_size", *CONTROL}
+LOWERED |= {"index_add", "scatter_add"}
+REPLACED = {"grad", "jvp", "custom_gradient", "with_updates"}
 # Its derivative is that of rounding to float32, which finite differences do not see.
 NOT_BY_DIFFERENCES = {"cast"}
+# Its derivative, if it is asked for, is an error.
+UNDEFINED = {"while_loop"}
 # Their sizes are attributes, and their only input is a state of fixed size.
 OF_FIXED_SIZE = {"random_uniform", "random_normal"}
 
@@ -49,7 +53,7 @@ def test_has_samples_that_exercise_it(name: str) -> None:
 def test_says_whether_it_has_a_gradient(name: str) -> None:
     op = registry[name]
     differentiable = any(sample.differentiable for sample in op.samples())
-    assert (differentiable or name in NOT_BY_DIFFERENCES) == (op.vjp is not no_gradient)
+    assert (differentiable or name in NOT_BY_DIFFERENCES | UNDEFINED) == (op.vjp is not no_gradient)
 
 
 @each("name", registry)

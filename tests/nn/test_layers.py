@@ -64,16 +64,6 @@ def test_linear_names_itself_where_the_input_does_not_fit() -> None:
         gr.nn.Linear(3, 4)(1.0)
 
 
-def test_embedding_equals_pytorch() -> None:
-    indices = np.array([[0, 4, 4], [2, 1, 0]])
-    ours, theirs = gr.nn.Embedding(5, 3), torch.nn.Embedding(5, 3)
-    ours.load_state_dict(theirs.state_dict())
-    np.testing.assert_array_equal(gr.evaluate(ours(indices)), theirs(torch.tensor(indices)).detach().numpy())
-    assert gr.nn.Embedding(300, 200).weight.value.std() == pytest.approx(1.0, rel=0.02)
-    with pytest.raises(gr.IndexFault):
-        gr.evaluate(ours(np.array([5])))
-
-
 def test_dropout_acts_in_training_alone() -> None:
     x = gr.constant(np.ones((100, 100), np.float32))
     layer = gr.nn.Dropout(0.25, gr.random.Generator(3))

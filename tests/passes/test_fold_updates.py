@@ -264,6 +264,156 @@ def test_work_is_linear_in_the_number_of_terms() -> None:
         assert work(480, shared) < 8.5 * work(60, shared)
 
 
+# --- rows at indices ------------------------------------------------------------------------------------------------
+
+
+class Rows:
+    """A table of shape (5, 3), indices of its rows with their amounts, products of the table's shape, and a rate."""
+
+    def __init__(self) -> None:
+        self.table = gr.parameter(np.random.default_rng(1).standard_normal((5, 3)), "T")
+        self.ids = gr.placeholder(("n",), "int64", "ids")
+        self.u = gr.placeholder(("n", 3), "float64", "u")
+        self.a = gr.placeholder((5, "k"), "float64", "a")
+        self.b = gr.placeholder(("k", 3), "float64", "b")
+        self.rate = gr.placeholder((), "float64", "rate")
+        self.g = gr.index_add(gr.zeros((5, 3), "float64"), self.ids, self.u)
+
+    @property
+    def inputs(self) -> list[Value]:
+        return [self.ids, self.u, self.a, self.b, self.rate]
+
+    def stages(self, following: Value) -> tuple[Graph, Graph]:
+        graph = applied(Graph.of(self.inputs, [], {self.table: following}), Simplify(), Cse())
+        return graph, applied(graph, FoldUpdates())
+
+    def feeds(self, count: int) -> dict[Value, np.ndarray]:
+        rng = np.random.default_rng(2)
+        arrays = [rng.integers(-5, 5, count), *(rng.standard_normal(shape) for shape in ((count, 3), (5, 2), (2, 3)))]
+        return dict(zip(self.inputs, [*arrays, RATE], strict=True))
+
+
+SPARSE: dict[str, tuple[Callable[[Rows], Value], str]] = {
+    "descent": (lambda r: r.table - 0.1 * r.g, "index_add(T, ids, multiply(u, -0.1), axis=0)"),
+    "sum": (lambda r: r.g + r.table, "index_add(T, ids, multiply(u, 1.0), axis=0)"),
+    "schedule": (lambda r: r.table - r.rate * r.g, "index_add(T, ids, multiply(u, negative(rate)), axis=0)"),
+    "scaled twice": (
+        lambda r: r.table - r.rate * (r.g / 2.0),
+        "index_add(T, ids, multiply(u, multiply(rate, -0.5)), axis=0)",
+    ),
+    "two uses": (
+        lambda r: r.table - 0.1 * (r.g + gr.index_add(gr.zeros((5, 3), "float64"), r.ids, gr.sin(r.u))),
+        "index_add(index_add(T, ids, multiply(u, -0.1), axis=0), ids, multiply(sin(u), -0.1), axis=0)",
+    ),
+    "with a product": (
+        lambda r: r.table - 0.1 * (r.g + r.a @ r.b),
+        "index_add(gemm(T, a, b, -0.1, 1.0), ids, multiply(u, -0.1), axis=0)",
+    ),
+    "with a product and decay": (
+        lambda r: r.table - 0.1 * (r.a @ r.b + r.g + 0.5 * r.table),
+        "index_add(gemm(T, a, b, -0.1, 0.95), ids, multiply(u, -0.1), axis=0)",
+    ),
+    "columns": (
+        lambda r: r.table - 0.1 * gr.index_add(gr.zeros((5, 3), "float64"), r.ids % 3, r.table @ r.u.T, axis=1),
+        "index_add(T, mod(ids, 3), multiply(matmul(T, transpose(u, axes=(1, 0))), -0.1), axis=1)",
+    ),
+}
+
+DENSE: dict[str, Callable[[Rows], Value]] = {
+    "decay": lambda r: r.table - 0.1 * (r.g + 0.5 * r.table),
+    "momentum": lambda r: 0.9 * r.table + r.g,
+    "decay with a schedule": lambda r: r.table * r.rate - 0.1 * r.g,
+    "square": lambda r: r.table - 0.1 * r.g * r.g,
+    "clipped": lambda r: r.table - 0.1 * gr.clip(r.g, -1, 1),
+    "alone": lambda r: 0.1 * r.g,
+    "transposed": lambda r: r.table - 0.1 * gr.reshape(r.g.T, (5, 3)),
+    "added to something": lambda r: r.table - 0.1 * gr.index_add(gr.ones((5, 3), "float64"), r.ids, r.u),
+    "its own rows": lambda r: gr.index_add(r.table, r.ids, r.u),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse(name: str) -> None:
+    make, expected = SPARSE[name]
+    rows = Rows()
+    graph, after = rows.stages(make(rows))
+    assert [formula(value) for _, value in after.updates] == [expected]
+    assert "broadcast_to" not in names(after)
+    for count in (0, 1, 40):
+        (found,), (wanted,) = (results(each, rows.feeds(count)) for each in (after, graph))
+        np.testing.assert_allclose(found, wanted, 1e-13, 1e-13)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_dense(name: str) -> None:
+    rows = Rows()
+    graph, after = rows.stages(DENSE[name](rows))
+    assert after is graph
+
+
+def test_a_sparse_gradient_in_use_is_kept() -> None:
+    rows = Rows()
+    graph = Graph.of([rows.ids, rows.u], [gr.sum(rows.g * rows.g)], {rows.table: rows.table - 0.1 * rows.g})
+    assert FoldUpdates()(graph) is graph
+
+
+def largest_arena_buffer(step: gr.Function) -> int:
+    return max(buffer.bytes for buffer in step.plan.buffers if buffer.place == "arena")
+
+
+@pytest.mark.parametrize("rate", [0.5, gr.optim.schedules.exponential_decay(0.5, 0.9)], ids=["number", "schedule"])
+def test_descent_on_a_table_touches_the_rows_that_were_used_alone(rate: gr.optim.LearningRate) -> None:
+    """No gradient of the table's size is stored, and no kernel goes over the table."""
+    table = gr.parameter(np.random.default_rng(0).standard_normal((20_000, 8)).astype(np.float32), "table")
+    ids = gr.placeholder(("n", 2), "int64")
+    loss = gr.sum(gr.tanh(gr.take(table, ids, 0)))
+    step = gr.compile([ids], loss, updates=gr.optim.SGD(rate).updates(loss, [table]))
+    chosen = np.array([[7, 19_999], [3, 7], [7, -2]])
+    before = table.value
+    step(chosen)
+    expected = before.copy()
+    np.add.at(expected, chosen, -0.5 * (1 - np.tanh(before[chosen]) ** 2))
+    np.testing.assert_allclose(table.value, expected, 1e-5, 1e-6)
+    untouched = np.setdiff1d(np.arange(20_000), chosen % 20_000)
+    np.testing.assert_array_equal(table.value[untouched], before[untouched])
+    plan = step.plan
+    assert [each.name for each in plan.steps].count("index_add") == 1
+    assert "copy" not in {each.name for each in plan.steps}
+    assert largest_arena_buffer(step) <= 6 * 8 * 4
+    assert max(each.work for each in plan.steps) < 20_000
+    of_table = [number for number, buffer in enumerate(plan.buffers) if buffer.bytes == 20_000 * 8 * 4]
+    assert [plan.buffers[number].place for number in of_table] == ["variable"]
+
+
+def test_tables_that_are_used_twice_or_as_a_product_too_are_updated_in_place() -> None:
+    rng = np.random.default_rng(0)
+    for tied in (False, True):
+        table = gr.parameter(rng.standard_normal((3000, 4)), "table")
+        ids, others = (gr.placeholder((6,), "int64", name) for name in ("ids", "others"))
+        rows = gr.take(table, ids, 0) * gr.tanh(gr.take(table, others, 0))
+        loss = gr.sum(gr.tanh(gr.sum(rows, 0) @ table.T) ** 2) if tied else gr.sum(rows)
+        following = table - 0.1 * gr.grad(loss, table)
+        step = gr.compile([ids, others], loss, updates={table: following})
+        chosen = rng.integers(0, 3000, (2, 6))
+        wanted = gr.evaluate(following, dict(zip((ids, others), chosen, strict=True)))
+        step(*chosen)
+        np.testing.assert_allclose(table.value, wanted, 1e-12)
+        assert largest_arena_buffer(step) < 3000 * 4 * 8
+        assert sorted(each.name for each in step.plan.steps if each.name in ("gemm", "index_add")) == [
+            *["gemm"] * tied,
+            *["index_add"] * 2,
+        ]
+
+
+def test_weight_decay_and_adam_have_dense_gradients() -> None:
+    for optimizer in (gr.optim.SGD(0.1, weight_decay=0.01), gr.optim.SGD(0.1, momentum=0.9), gr.optim.Adam()):
+        table = gr.parameter(np.ones((3000, 4)), "table")
+        ids = gr.placeholder((6,), "int64")
+        loss = gr.sum(gr.take(table, ids, 0) ** 2)
+        step = gr.compile([ids], loss, updates=optimizer.updates(loss, [table]))
+        assert step.plan.arena_bytes >= 3000 * 4 * 8
+
+
 # --- the operation -------------------------------------------------------------------------------
 
 

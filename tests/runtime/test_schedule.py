@@ -94,3 +94,60 @@ def test_a_fault_leaves_all_variables_as_they_were() -> None:
     assert counter.value == 1
     function(np.array([1]))
     assert counter.value == 2
+
+
+def test_a_fault_found_in_a_next_value_leaves_the_variable_as_it_was() -> None:
+    table = gr.variable(np.arange(4.0))
+    ids = gr.placeholder(("n",), "int64", name="ids")
+    following = table * 2.0
+    function = gr.compile([ids], gr.take(following, ids, 0), {table: following})
+    with pytest.raises(gr.IndexFault):
+        function(np.array([4]))
+    np.testing.assert_array_equal(table.value, np.arange(4.0))
+    np.testing.assert_array_equal(function(np.array([3])), [6.0])
+    np.testing.assert_array_equal(table.value, 2 * np.arange(4.0))
+
+
+def test_a_chain_of_steps_runs_in_the_variable() -> None:
+    """Two products and additions at indices, one after the other, and no memory but the variable's."""
+    rng = np.random.default_rng(0)
+    w = gr.parameter(rng.normal(size=(6, 4)))
+    a, b = (gr.placeholder(shape, "float64") for shape in ((6, "k"), ("k", 4)))
+    ids = gr.placeholder(("k",), "int64")
+    value = gr.index_add(gr.gemm(gr.gemm(w, a, b, -0.5), a, b, 0.25, 2.0), ids, b)
+    total = gr.sum(w)
+    function = gr.compile([a, b, ids], total, {w: value})
+    feeds = {a: rng.normal(size=(6, 3)), b: rng.normal(size=(3, 4)), ids: np.array([5, 0, 5])}
+    wanted, before = gr.evaluate([value, total], feeds)
+    np.testing.assert_allclose(function(*feeds.values()), before)
+    np.testing.assert_allclose(w.value, wanted, 1e-13)
+    assert function.plan.arena_bytes == 0
+    assert sorted(step.name for step in function.plan.steps if step.name in ("gemm", "copy")) == ["gemm", "gemm"]
+
+
+def test_a_chain_ends_where_something_else_reads_what_it_would_overwrite() -> None:
+    rng = np.random.default_rng(0)
+    w = gr.parameter(rng.normal(size=(6, 4)))
+    a, b = (gr.placeholder(shape, "float64") for shape in ((6, 3), (3, 4)))
+    between = gr.gemm(w, a, b, -0.5)
+    value = gr.gemm(between, a, b, 2.0)
+    late = a.T @ value @ b.T + gr.sum(between)
+    function = gr.compile([a, b], late, {w: value})
+    feeds = {a: rng.normal(size=(6, 3)), b: rng.normal(size=(3, 4))}
+    wanted, expected = gr.evaluate([value, late], feeds)
+    np.testing.assert_allclose(function(*feeds.values()), expected, 1e-12)
+    np.testing.assert_allclose(w.value, wanted, 1e-12)
+
+
+def test_variables_that_change_places_through_chains() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(2, 6, 4))
+    v, w = (gr.parameter(array) for array in start)
+    a, b = (gr.placeholder(shape, "float64") for shape in ((6, 3), (3, 4)))
+    updates = {v: gr.gemm(gr.gemm(w, a, b), a, b, -2.0), w: gr.gemm(gr.gemm(v, a, b, 3.0), a, b)}
+    function = gr.compile([a, b], [], updates)
+    feeds = {a: rng.normal(size=(6, 3)), b: rng.normal(size=(3, 4))}
+    wanted = gr.evaluate(list(updates.values()), feeds)
+    function(*feeds.values())
+    np.testing.assert_allclose(v.value, wanted[0], 1e-12)
+    np.testing.assert_allclose(w.value, wanted[1], 1e-12)

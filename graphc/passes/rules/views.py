@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 from graphc.ir import ops
 from graphc.ir.build import apply_one
 from graphc.ir.graph import Node, Value
-from graphc.ir.ops.assemble import CONCATENATE, slice_axes
+from graphc.ir.ops.assemble import CONCATENATE, ConcatenateAttrs, slice_axes
 from graphc.passes.rewrite import Matcher
 from graphc.passes.rules.constants import literal, scalar_of
 
 __all__ = [
+    "add_side_by_side",
     "broadcast_again",
     "broadcast_last",
     "concatenate_parts",
@@ -130,12 +134,61 @@ def slice_of_part(node: Node, matcher: Matcher) -> Value | None:
 
 
 def concatenate_parts(node: Node, matcher: Matcher) -> Value | None:
-    """Parts without items are left out; one part alone is the whole."""
+    """Parts without items are left out, parts that are concatenations are taken apart; one part alone is the whole."""
     axis = node.attrs.axis
-    parts = [value for value in node.inputs if value.shape[axis] != 0] or list(node.inputs[:1])
+    parts: list[Value] = []
+    for value in node.inputs:
+        inner = matcher.producer(value, "concatenate")
+        joined = inner is not None and inner.attrs == node.attrs and not matcher.shared(value)
+        parts += inner.inputs if inner is not None and joined else [value]
+    parts = [value for value in parts if value.shape[axis] != 0] or parts[:1]
     if len(parts) == 1:
         return parts[0]
-    return apply_one(CONCATENATE, parts, node.attrs) if len(parts) < len(node.inputs) else None
+    return None if tuple(map(id, parts)) == tuple(map(id, node.inputs)) else apply_one(CONCATENATE, parts, node.attrs)
+
+
+def add_side_by_side(node: Node, matcher: Matcher) -> Value | None:
+    """In a sum, two arrays padded with zeros, one's items next to the other's, are their concatenation, padded."""
+    terms = _terms(node, matcher)
+    pads = [pad for value in terms if (pad := _padded_with_zeros(value, matcher))]
+    for first, second in itertools.permutations(pads, 2):
+        axes = [
+            axis
+            for axis in range(node.output.ndim)
+            if (first.attrs.low[axis], first.attrs.high[axis]) != (second.attrs.low[axis], second.attrs.high[axis])
+        ]
+        if len(axes) != 1:
+            continue
+        (axis,), (part, zero) = axes, first.inputs
+        if first.attrs.low[axis] + part.shape[axis] != second.attrs.low[axis]:
+            continue
+        joined = apply_one(CONCATENATE, (part, second.inputs[0]), ConcatenateAttrs(axis))
+        high = tuple(second.attrs.high[at] if at == axis else size for at, size in enumerate(first.attrs.high))
+        total = apply_one(first.op, (joined, zero), replace(first.attrs, high=high))
+        for value in terms:
+            if value.node is not first and value.node is not second:
+                total = ops.add(total, value)
+        return total
+    return None
+
+
+def _terms(node: Node, matcher: Matcher) -> list[Value]:
+    """What a node adds up, as far as nothing else uses the parts of the sum and all have its shape."""
+    terms: list[Value] = []
+    stack = list(node.inputs[::-1])
+    while stack:
+        value = stack.pop()
+        inner = None if matcher.shared(value) else matcher.producer(value, "add")
+        if inner is not None and all(each.type == value.type for each in inner.inputs):
+            stack += inner.inputs[::-1]
+        else:
+            terms.append(value)
+    return terms
+
+
+def _padded_with_zeros(value: Value, matcher: Matcher) -> Node | None:
+    node = None if matcher.shared(value) else matcher.producer(value, "pad")
+    return node if node and not any(node.attrs.interior) and scalar_of(node.inputs[1], matcher) == 0 else None
 
 
 def pad_nothing(node: Node, matcher: Matcher) -> Value | None:

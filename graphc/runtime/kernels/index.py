@@ -14,6 +14,8 @@ from graphc.ir.graph import Node
 from graphc.runtime.kernels.axes import around, column_grain
 from graphc.runtime.kernels.base import Kernel, code, kernel_for
 
+__all__ = ["additions", "indices_check"]
+
 
 def _around(node: Node) -> tuple[Size, Size, Size]:
     """Items outside, on, and inside the axis that is indexed."""
@@ -38,16 +40,18 @@ def _each(inner: Size, bounds: str, body: str) -> str:
     return f"i = 0\n{body}" if inner == 1 else f"for i in range({bounds}):\n{indent(body, '    ')}"
 
 
-def _choose(load: str, position: str, found: str, fault: str = "") -> str:
-    """``found`` with the index as ``chosen``, counted from the front; a report, and ``fault``, if there is no such."""
-    return f"""\
+def _choose(load: str, found: str, missing: str = "") -> str:
+    """``found`` with the index as ``chosen``, counted from the front; ``missing`` if there is no such."""
+    choice = f"""\
 given = i64({load})
 chosen = given + size if given < 0 else given
 if 0 <= chosen and chosen < size:
-{indent(found, "    ")}
-else:
-    report_fault(status, 1, given, {position})
-{indent(fault, "    ")}""".rstrip()
+{indent(found, "    ")}"""
+    return f"{choice}\nelse:\n{indent(missing, '    ')}" if missing else choice
+
+
+def _report(position: str) -> str:
+    return f"report_fault(status, 1, given, {position})"
 
 
 @kernel_for("take")
@@ -59,7 +63,7 @@ def take(node: Node) -> Kernel:
     copy = _each(inner, "inner", f"store_{dtype}_2(out, to + i, load_{dtype}_0(x, start + i))")
     found = f"start = (block * size + chosen) * inner\n{copy}"
     fault = _each(inner, "inner", f"store_{dtype}_2(out, to + i, {dtype}(0))")
-    choose = _choose(f"load_{kind}_1(indices, k)", "k", found, fault)
+    choose = _choose(f"load_{kind}_1(indices, k)", found, f"{_report('k')}\n{fault}")
     body = f"for k in range(first, last):\n    to = (block * count + k) * inner\n{indent(choose, '    ')}"
     source = _source("x indices out count size inner status", "count", body)
     count = indices.size
@@ -75,55 +79,50 @@ def gather(node: Node) -> Kernel:
     dtype, kind = code(x.dtype), code(indices.dtype)
     found = f"store_{dtype}_2(out, to + i, load_{dtype}_0(x, (block * size + chosen) * inner + i))"
     fault = f"store_{dtype}_2(out, to + i, {dtype}(0))"
-    choose = _each(inner, "inner", _choose(f"load_{kind}_1(indices, to + i)", "to + i", found, fault))
+    choose = _choose(f"load_{kind}_1(indices, to + i)", found, f"{_report('to + i')}\n{fault}")
+    choose = _each(inner, "inner", choose)
     body = f"for k in range(first, last):\n    to = (block * count + k) * inner\n{indent(choose, '    ')}"
     source = _source("x indices out count size inner status", "count", body)
     count = indices.shape[node.attrs.axis]
     return Kernel("gather", source, outer * count, (count, size, inner), work=4 * indices.size, faults=True)
 
 
-def _adjoint(node: Node, count: Size, add: str) -> Kernel:
-    """A copy, then ``add`` for each place ``k`` on the indexed axis, which adds inner items ``first`` to ``last``."""
-    x, _, updates = node.inputs
+# --- additions, which may run in the memory of their first operand ---------------------------------------------------
+
+
+def indices_check(node: Node) -> Kernel:
+    """A look at all indices of a node, in a step before those that write: it reports one that does not exist."""
+    x, indices = node.inputs[:2]
+    size = x.shape[node.attrs.axis]
+    choose = _choose(f"load_{code(indices.dtype)}_0(indices, k)", "pass", _report("k"))
+    body = f"for k in range(first, last):\n{indent(choose, '    ')}"
+    source = _source("indices count size status", "count", body)
+    return Kernel("check_indices", source, indices.size, (indices.size, size), work=indices.size, faults=True)
+
+
+def additions(node: Node, in_place: bool) -> Kernel:
+    """The additions of ``index_add`` and ``scatter_add``, to a copy unless the result has its first operand's memory.
+
+    Indices that do not exist are passed over: :func:`indices_check` reports them.
+    """
+    x, indices, updates = node.inputs
     outer, size, inner = _around(node)
     dtype = code(x.dtype)
-    copy = _each(inner, "first, last", f"store_{dtype}_3(out, row + i, load_{dtype}_0(x, row + i))")
-    body = f"""\
-for k in range(size):
-    row = (block * size + k) * inner
-{indent(copy, "    ")}
-for k in range(count):
-{indent(add, "    ")}"""
-    source = _source("x indices updates out count size inner status", "inner", body)
+    add = f"store_{dtype}_3(out, to + i, {dtype}(load_{dtype}_3(out, to + i) + load_{dtype}_2(updates, start + i)))"
+    found = "to = (block * size + chosen) * inner"
+    if node.op.name == "index_add":
+        count = indices.size
+        each = f"{found}\n{_each(inner, 'first, last', add)}"
+        choose = _choose(f"load_{code(indices.dtype)}_1(indices, k)", each)
+    else:
+        count = indices.shape[node.attrs.axis]
+        choose = _choose(f"load_{code(indices.dtype)}_1(indices, start + i)", f"{found}\n{add}")
+        choose = _each(inner, "first, last", choose)
+    body = f"for k in range(count):\n    start = (block * count + k) * inner\n{indent(choose, '    ')}"
+    if not in_place:
+        copy = _each(inner, "first, last", f"store_{dtype}_3(out, row + i, load_{dtype}_0(x, row + i))")
+        body = f"for k in range(size):\n    row = (block * size + k) * inner\n{indent(copy, '    ')}\n{body}"
+    source = _source("x indices updates out count size inner", "inner", body)
     grain = 1 if inner == 1 else column_grain(x.dtype)
-    work = x.size + 2 * updates.size
-    return Kernel(node.op.name, source, outer * inner, (count, size, inner), work=work, faults=True, grain=grain)
-
-
-def _sum(node: Node) -> str:
-    """Inner item ``i`` of the update from ``start`` on added to that of the result from ``to`` on."""
-    dtype = code(node.output.dtype)
-    return f"store_{dtype}_3(out, to + i, {dtype}(load_{dtype}_3(out, to + i) + load_{dtype}_2(updates, start + i)))"
-
-
-@kernel_for("index_add")
-def index_add(node: Node) -> Kernel:
-    """Slices added to a copy."""
-    inner = _around(node)[2]
-    indices = node.inputs[1]
-    found = f"""\
-to = (block * size + chosen) * inner
-start = (block * count + k) * inner
-{_each(inner, "first, last", _sum(node))}"""
-    return _adjoint(node, indices.size, _choose(f"load_{code(indices.dtype)}_1(indices, k)", "k", found))
-
-
-@kernel_for("scatter_add")
-def scatter_add(node: Node) -> Kernel:
-    """Items added to a copy, one for each index."""
-    inner = _around(node)[2]
-    indices = node.inputs[1]
-    found = f"to = (block * size + chosen) * inner\n{_sum(node)}"
-    choose = _choose(f"load_{code(indices.dtype)}_1(indices, start + i)", "start + i", found)
-    add = f"start = (block * count + k) * inner\n{_each(inner, 'first, last', choose)}"
-    return _adjoint(node, indices.shape[node.attrs.axis], add)
+    work = 2 * updates.size + (0 if in_place else x.size)
+    return Kernel(node.op.name, source, outer * inner, (count, size, inner), work=work, grain=grain)

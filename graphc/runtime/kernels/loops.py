@@ -4,9 +4,9 @@ The loop nest runs over one space of axes. Every operand has a stride for each a
 it is a reduction over that axis). Neighbouring axes that every operand steps through alike are merged, so most kernels
 have one or two loops. Sizes and strides are arguments; which strides are 0 or 1 is part of the source.
 
-Order of the loops, and what may run in parallel:
+Order of the loops, and what may run in parallel; "first" and "innermost" are meant of memory:
 
-- no reduction: the axes as they are; parallel over the first.
+- no reduction: the axes as they lie; parallel over the first.
 - the innermost axis is reduced: kept axes, then reduced ones, with the sums in registers; parallel over the first.
 - the innermost axis is kept: other kept axes, reduced ones, then that axis, with the sums in the output, so that the
   inner loop is a vector operation; parallel over the first kept axis.
@@ -23,9 +23,9 @@ from graphc.ir.dims import Size, ceil_divide, exact_quotient, product
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.types import DType, Shape
 from graphc.runtime.kernels.base import Kernel, code
-from graphc.runtime.views import View
+from graphc.runtime.views import View, memory_order
 
-__all__ = ["BLOCK", "block_count", "loop_kernel", "loop_space"]
+__all__ = ["BLOCK", "block_count", "loop_kernel", "loop_space", "result_order"]
 
 BLOCK = 16384
 """Items that one partial result of a full reduction covers, at least."""
@@ -68,6 +68,14 @@ def _reduced_axes(body: Graph) -> tuple[int, ...]:
             axes: tuple[int, ...] = node.attrs.axes
             return axes
     return ()
+
+
+def result_order(value: Value, order: Sequence[int]) -> tuple[int, ...]:
+    """The axes of a body's output from the outermost to the innermost, where those of its space lie in ``order``."""
+    if value.node.op.reduction is None or value.node.attrs.keepdims:
+        return tuple(order)
+    kept = [axis for axis in range(len(order)) if axis not in value.node.attrs.axes]
+    return tuple(kept.index(axis) for axis in order if axis in kept)
 
 
 @dataclass
@@ -120,10 +128,14 @@ def _axes(body: Graph, inputs: Sequence[View], outputs: Sequence[View], partial:
         [0] * len(space) if partial and value.node.op.reduction else _result_strides(value, view, space)
         for value, view in zip(body.outputs, outputs, strict=True)
     ]
-    return _merged([_Axis(size, i in reduced, [s[i] for s in strides]) for i, size in enumerate(space)])
+    # What is written item by item decides the order of the loops, else what is read; the larger operands first.
+    written = [s for s, value in zip(strides[len(inputs) :], body.outputs, strict=True) if not value.node.op.reduction]
+    read = sorted(strides[: len(inputs)], key=lambda s: sum(stride == 0 for stride in s))
+    order = memory_order([*written, *read, *strides[len(inputs) :]], space)
+    return _merged([_Axis(space[i], i in reduced, [s[i] for s in strides]) for i in order])
 
 
-def block_count(body: Graph, inputs: Sequence[View]) -> Size | None:
+def block_count(body: Graph, inputs: Sequence[View], outputs: Sequence[View]) -> Size | None:
     """How many partial results a full reduction is computed in; None where one pass does."""
     space, reduced = loop_space(body), _reduced_axes(body)
     if not reduced or any(size != 1 for axis, size in enumerate(space) if axis not in reduced):
@@ -131,8 +143,7 @@ def block_count(body: Graph, inputs: Sequence[View]) -> Size | None:
     items = product(space)
     if isinstance(items, int) and items <= 2 * BLOCK:
         return None
-    full = [_aligned(view, space) for view in inputs]
-    first = _merged([_Axis(size, True, [s[i] for s in full]) for i, size in enumerate(space)])[0]
+    first = _axes(body, inputs, outputs, partial=True)[0]
     return ceil_divide(first.size, _block_length(first.size, items))
 
 

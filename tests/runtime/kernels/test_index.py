@@ -11,10 +11,12 @@ from graphc.ir.graph import Node
 from graphc.ir.op import registry
 from graphc.ir.ops.index import AxisAttrs
 from graphc.ir.types import DTYPES
-from tests.support import check_kernel, placeholders_for, run_kernel, sample_cases
+from graphc.runtime.kernels.index import additions
+from tests.support import KernelRun, check_kernel, placeholders_for, run_kernel, sample_cases
 
 Array = np.ndarray
-NAMES = ("take", "gather", "index_add", "scatter_add")
+CHOICES, ADDITIONS = ("take", "gather"), ("index_add", "scatter_add")
+NAMES = (*CHOICES, *ADDITIONS)
 NUMBERS = [dtype for dtype in DTYPES if dtype != "bool"]
 # Shape, axis, shape of the indices of take and index_add, and number of indices of gather and scatter_add.
 CASES = [
@@ -47,15 +49,20 @@ def node_for(name: str, arrays: list[Array], axis: int, symbolic: bool = False) 
     return apply(registry[name], values, AxisAttrs(axis))
 
 
+def run(node: Node, arrays: list[Array], parts: int) -> KernelRun:
+    kernel = additions(node, in_place=False) if node.op.name in ADDITIONS else None
+    return run_kernel(node, arrays, parts=parts, kernel=kernel)
+
+
 def check(name: str, case: Any, dtype: str, index_dtype: str = "int64") -> None:
     """The kernel gives the reference's bits, however its range is cut."""
     arrays, axis = operands(name, case, dtype, index_dtype), case[1]
     node = node_for(name, arrays, axis)
     expected = registry[name].evaluate(node.attrs, *arrays)
     for parts in (1, 2, 7):
-        run = run_kernel(node, arrays, parts=parts)
-        np.testing.assert_array_equal(run.outputs[0], expected)
-        assert not run.status.any()
+        done = run(node, arrays, parts)
+        np.testing.assert_array_equal(done.outputs[0], expected)
+        assert not done.status.any()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -84,7 +91,7 @@ def test_dtypes_of_indices(name: str, index_dtype: str) -> None:
 
 @pytest.mark.parametrize("symbolic", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("name", "sample"), sample_cases(*NAMES))
+@pytest.mark.parametrize(("name", "sample"), sample_cases(*CHOICES))
 def test_samples(name: str, sample: Any, dtype: str, symbolic: bool) -> None:
     check_kernel(name, sample, dtype, symbolic, parts=2)
 
@@ -110,9 +117,44 @@ def test_an_index_outside_its_axis_is_reported_and_harmless(name: str, axis: int
         arrays.append(x * 10)
         expected = np.where(untouched, x * 11, x)
     for parts in (1, 3):
-        run = run_kernel(node_for(name, arrays, axis), arrays, parts=parts)
-        np.testing.assert_array_equal(run.outputs[0], expected)
-        assert run.status.tolist() == [1, wrong, position]
+        done = run(node_for(name, arrays, axis), arrays, parts)
+        np.testing.assert_array_equal(done.outputs[0], expected)
+        assert name in ADDITIONS or done.status.tolist() == [1, wrong, position]
+    values = placeholders_for(arrays)
+    function = gr.compile(values, apply(registry[name], values, AxisAttrs(axis)).output)
+    with pytest.raises(gr.IndexFault, match=f"{name}: the index {wrong} at flat position {position}"):
+        function(*arrays)
+
+
+@pytest.mark.parametrize("count", [3, 400_000])
+@pytest.mark.parametrize("name", ADDITIONS)
+def test_variables_are_added_to_in_place_or_left_as_they_were(name: str, count: int) -> None:
+    table, other = (gr.variable(np.arange(12.0).reshape(4, 3), "table") for _ in range(2))
+    shape = (count,) if name == "index_add" else (count, 3)
+    first, second = (gr.placeholder(shape, "int32") for _ in range(2))
+    updates = gr.placeholder((count, 3), "float64")
+    function_of = gr.index_add if name == "index_add" else lambda *args: gr.scatter_add(*args, axis=0)
+    step = gr.compile(
+        [first, second, updates],
+        [],
+        updates={table: function_of(table, first, updates), other: function_of(other, second, updates)},
+    )
+    rng = np.random.default_rng(0)
+    good, more = (rng.integers(-4, 4, shape).astype(np.int32) for _ in range(2))
+    amounts = rng.standard_normal((count, 3))
+    bad = good.copy()
+    bad[-1] = 4
+    for indices in ((bad, good), (good, bad)):
+        with pytest.raises(gr.IndexFault):
+            step(*indices, amounts)
+        for variable in (table, other):
+            np.testing.assert_array_equal(variable.value, np.arange(12.0).reshape(4, 3))
+    wanted = gr.evaluate([function_of(table.value, good, amounts), function_of(other.value, more, amounts)])
+    step(good, more, amounts)
+    np.testing.assert_array_equal(table.value, wanted[0])
+    np.testing.assert_array_equal(other.value, wanted[1])
+    assert step.peak_bytes == 0
+    assert sorted(each.name for each in step.plan.steps) == ["check_indices"] * 2 + [name] * 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,9 +162,12 @@ def test_every_index_of_an_empty_axis_is_outside(name: str) -> None:
     x = np.zeros((0, 3))
     indices = np.zeros((2, 3) if name in ("gather", "scatter_add") else 2, np.int64)
     arrays = [x, indices] if name in ("take", "gather") else [x, indices, np.ones((2, 3))]
-    run = run_kernel(node_for(name, arrays, 0), arrays)
-    assert run.status.tolist()[:2] == [1, 0]
-    assert not run.outputs[0].any()
+    node = node_for(name, arrays, 0)
+    done = run(node, arrays, 1)
+    assert not done.outputs[0].any()
+    assert name in ADDITIONS or done.status.tolist()[:2] == [1, 0]
+    with pytest.raises(gr.IndexFault, match="the index 0"):
+        gr.compile(list(node.inputs), node.output)(*arrays)
 
 
 def test_one_source_serves_all_sizes() -> None:
@@ -132,6 +177,32 @@ def test_one_source_serves_all_sizes() -> None:
     large = node_for("take", [np.zeros((9, 7, 5)), np.zeros((2, 3), np.int64)], 1)
     assert kernels["take"](small).source == kernels["take"](large).source
     assert kernels["take"](small).sizes == (2, 4, 3)
+
+
+def test_what_may_fault_does_not_write_a_variable() -> None:
+    state = gr.variable(np.zeros(3), "state")
+    ids = gr.placeholder((3,), "int64")
+    step = gr.compile([ids], [], updates={state: gr.take(np.arange(1.0, 5.0), ids, 0)})
+    with pytest.raises(gr.IndexFault):
+        step(np.array([0, 1, 4]))
+    assert not state.value.any()
+    step(np.array([0, -1, 3]))
+    assert state.value.tolist() == [1, 4, 4]
+
+
+def test_a_value_added_to_itself_is_no_place_for_the_sum() -> None:
+    x = gr.variable(np.array([1.0, 2.0, 3.0]), "x")
+    step = gr.compile([], [], updates={x: gr.index_add(x, np.array([2, 1, 0]), x)})
+    step()
+    assert x.value.tolist() == [4, 4, 4]
+
+
+def test_zeros_are_added_to_in_place() -> None:
+    ids = gr.placeholder((6,), "int64")
+    table = gr.parameter(np.ones((50, 8)), "table")
+    step = gr.compile([ids], gr.grad(gr.sum(gr.take(table, ids, 0) ** 2), table))
+    np.testing.assert_array_equal(step(np.array([3, 3, 49, 0, 3, -1])).sum(1)[[0, 3, 49, 1]], [16, 48, 32, 0])
+    assert [each.name for each in step.plan.steps].count("copy") == 1  # writes the zeros
 
 
 def test_embedding_end_to_end() -> None:

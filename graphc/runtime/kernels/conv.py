@@ -1,0 +1,177 @@
+"""Convolution and its adjoint by the input: direct, over images that lie batch-innermost, in the order (C, *S, N).
+
+A vector then holds one place of several images, so every stride, padding and width is served alike. Where windows move
+by one item, the places of a row whose windows lie inside the image are one run of items, places and images together:
+a batch of one is served as well.
+
+The window items that a place reads are an arithmetic progression along each axis, in the weight and in the input: a
+first one, how many, how far apart. That holds for the adjoint too, whose places read the windows that cover them. The
+tile (`graphc.runtime.conv_tiles`) sums over channels and window items in one order, so the bits of the result depend
+neither on the other images nor on how the places are divided among threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from graphc.ir.dims import Size, ceil_divide, maximum, minimum, product
+from graphc.ir.graph import Node
+from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
+from graphc.runtime.kernels.product import panel_width
+from graphc.runtime.views import View, nominal
+
+__all__ = ["IMAGES", "batch_innermost", "is_batch_innermost", "spatial_words"]
+
+_VECTORS = {1: 8, 2: 6, 3: 4, 4: 3, 5: 2, 6: 2}
+"""How many vectors wide a tile of so many rows is: as many sums as registers hold."""
+
+
+IMAGES = {"conv": frozenset((0,)), "conv_transpose": frozenset((0,)), "conv_weight": frozenset((0, 1))}
+"""Which operands of an operation are images, to lie batch-innermost."""
+
+
+def batch_innermost(ndim: int) -> tuple[int, ...]:
+    """The axes of images, (N, C, *S), from the outermost to the innermost."""
+    return (*range(1, ndim), 0)
+
+
+def is_batch_innermost(view: View) -> bool:
+    """Whether images, (N, C, *S), lie so that kernels of convolutions can read them."""
+    n = view.shape[0]
+    return (n == 1 or view.strides[0] == 1) and (view.shape[-1] == 1 or view.strides[-1] == n)
+
+
+def spatial_words(
+    node: Node, image: View, places: View, strides: Mapping[str, View], window: Sequence[Size]
+) -> dict[str, Size]:
+    """What a kernel must know of each spatial axis, by name; there are always three, the first ones of size 1.
+
+    ``image`` and ``places`` are the input and the result of the convolution, or their cotangents, as (N, C, *S);
+    ``strides`` are views whose strides, in bytes, are asked for.
+    """
+    attrs = node.attrs
+    rank = len(attrs.strides)
+    words: dict[str, Size] = {}
+    for axis in range(3):
+        at = axis - (3 - rank)
+        if at < 0:
+            words |= {f"image{axis}": 1, f"places{axis}": 1, f"window{axis}": 1}
+            words |= {f"stride{axis}": 1, f"low{axis}": 0, f"dilation{axis}": 1}
+            words |= {f"{name}{axis}": 0 for name in strides}
+            continue
+        words |= {f"image{axis}": image.shape[2 + at], f"places{axis}": places.shape[2 + at]}
+        words |= {f"window{axis}": window[at], f"stride{axis}": attrs.strides[at]}
+        words |= {f"low{axis}": attrs.padding[at][0], f"dilation{axis}": attrs.dilations[at]}
+        words |= {f"{name}{axis}": view.strides[2 + at] * view.buffer.dtype.itemsize for name, view in strides.items()}
+    return words
+
+
+@view_kernel_for("conv", "conv_transpose")
+def conv(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
+    """The kernel of ``conv``, or of ``conv_transpose``, whose ``x`` here is the cotangent of the convolution's result.
+
+    The first operand and the result are batch-innermost. The outer range is the rows of places of all groups, for each
+    of them the blocks of channels.
+    """
+    (x, weight), (y,) = inputs, outputs
+    adjoint = node.op.name == "conv_transpose"
+    kind, size = code(y.buffer.dtype), y.buffer.dtype.itemsize
+    groups = node.attrs.groups
+    rows, channels = y.shape[1] // groups, x.shape[1] // groups
+    w_row, w_channel = (weight.strides[1], weight.strides[0]) if adjoint else weight.strides[:2]
+    high, wide = tile_sizes(nominal(rows))
+    words: dict[str, Size] = {
+        "x_start": x.offset * size,
+        "w_start": weight.offset * size,
+        "y_start": y.offset * size,
+        "n": x.shape[0],
+        "rows": rows,
+        "channels": channels,
+        "x_channel": x.strides[1] * size,
+        "y_channel": y.strides[1] * size,
+        "w_row": w_row * size,
+        "w_channel": w_channel * size,
+        "w_group": weight.shape[0] // groups * weight.strides[0] * size,
+    }
+    image, places = (y, x) if adjoint else (x, y)
+    words |= spatial_words(node, image, places, {"x": x, "y": y, "w": weight}, weight.shape[2:])
+    words |= _run(node, x, y, weight.shape[-1])
+    if adjoint:
+        words |= _adjoint_words(node)
+    names = ("x", "w", "y", *words)
+    result = "image" if adjoint else "places"
+    source = _SOURCE.format(
+        words=", ".join(names),
+        rows=names.index("rows"),
+        out=", ".join(f"integer(args, {names.index(result + axis)})" for axis in "012"),
+        run_first=names.index("run_first"),
+        run_last=names.index("run_last"),
+        high=high,
+        tile=f"{node.op.name}_{kind}_{high}x{wide}x{panel_width(kind) // 2}",
+    )
+    out = [y.shape[2 + axis] for axis in range(len(node.attrs.strides) - 1)]
+    return Kernel(
+        node.op.name,
+        source,
+        groups * product(out) * ceil_divide(rows, high),
+        tuple(words.values()),
+        work=2 * product(places.shape) * (image.shape[1] // groups) * product(weight.shape[2:]),
+    )
+
+
+def _run(node: Node, x: View, y: View, window: Size) -> dict[str, Size]:
+    """The places of a row that are one run of items: those whose windows lie inside the image, or that all cover."""
+    attrs, size = node.attrs, x.shape[-1]
+    if attrs.strides[-1] != 1 or any(view.strides[-1] != view.shape[0] for view in (x, y)):
+        return {"run_first": 0, "run_last": 0}
+    (low, _), span = attrs.padding[-1], (window - 1) * attrs.dilations[-1]
+    first, last = (span - low, size - low) if node.op.name == "conv_transpose" else (low, size - span + low)
+    return {"run_first": maximum(first, 0), "run_last": minimum(last, y.shape[-1])}
+
+
+def _adjoint_words(node: Node) -> dict[str, Size]:
+    """How to find the windows that cover a place."""
+    words: dict[str, Size] = {}
+    attrs = node.attrs
+    for axis in range(3):
+        at = axis - (3 - len(attrs.strides))
+        stride, dilation = (attrs.strides[at], attrs.dilations[at]) if at >= 0 else (1, 1)
+        common = math.gcd(stride, dilation)
+        words |= {f"common{axis}": common, f"skip{axis}": stride // common, f"back{axis}": dilation // common}
+        words |= {f"inverse{axis}": pow(dilation // common, -1, stride // common)}
+    return words
+
+
+def tile_sizes(rows: int) -> tuple[int, int]:
+    """How many rows and vectors the tile for so many channels has: a tile does what its last rows lack in vain."""
+
+    def cost(high: int) -> tuple[float, int]:
+        wide = _VECTORS[high]
+        operations, loads = high * wide / 2, (high + wide) / 2
+        return -(-rows // high) * max(operations, loads) / wide, -high
+
+    high = min(_VECTORS, key=cost)
+    return high, _VECTORS[high]
+
+
+_SOURCE = """
+def kernel(args, lo, hi):
+    # words: {words}
+    rows = integer(args, {rows})
+    out0, out1, out2 = {out}
+    run_first, run_last = integer(args, {run_first}), integer(args, {run_last})
+    blocks = (rows + {high} - 1) // {high}
+    for t in range(lo, hi):
+        row = t % blocks * {high}
+        rest = t // blocks
+        place1 = rest % out1
+        rest = rest // out1
+        place0 = rest % out0
+        group = rest // out0
+        place2 = 0
+        while place2 < out2:
+            run = run_last - place2 if run_first <= place2 and place2 < run_last else 1
+            {tile}(args, group, row, place0, place1, place2, run)
+            place2 += run
+"""
