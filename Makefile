@@ -4,12 +4,14 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 DEMO_OUTPUT ?= demo-output
 FUZZ_EXAMPLES ?= 2000
+TORTURE_KILLS ?= 100
+TORTURE_FLIPS ?= 20000
 
 DEMO := .venvs/demo
 TEST := .venvs/test
 BENCH := .venvs/bench
 
-.PHONY: help demo test lint format fuzz bench build clean
+.PHONY: help demo test lint format fuzz torture bench build clean
 
 help:
 	@echo "make demo    train a network on handwritten digits and draw its graph into $(DEMO_OUTPUT)"
@@ -17,6 +19,7 @@ help:
 	@echo "make lint    lint and check types"
 	@echo "make format  format the code and fix what the linter can"
 	@echo "make fuzz    compare $(FUZZ_EXAMPLES) random programs with the reference interpreter"
+	@echo "make torture kill $(TORTURE_KILLS) processes that save checkpoints, flip $(TORTURE_FLIPS) bits of one"
 	@echo "make bench   measure graphc against other systems and write docs/benchmarks.md"
 	@echo "make build   build the source archive and the wheel into dist"
 	@echo "make clean   delete environments, builds and caches"
@@ -25,7 +28,7 @@ demo: $(DEMO)/.ready
 	$(DEMO)/bin/python examples/mnist_mlp.py $(DEMO_OUTPUT)
 
 test: lint
-	$(TEST)/bin/python -m pytest
+	$(TEST)/bin/python -m pytest --numprocesses auto
 
 lint: $(TEST)/.ready
 	$(TEST)/bin/ruff check .
@@ -38,6 +41,10 @@ format: $(TEST)/.ready
 
 fuzz: $(TEST)/.ready
 	GRAPHC_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(TEST)/bin/python -m pytest tests/test_random_graphs.py
+
+torture: $(TEST)/.ready
+	GRAPHC_KILLS=$(TORTURE_KILLS) GRAPHC_FLIPS=$(TORTURE_FLIPS) $(TEST)/bin/python -m pytest -s \
+		tests/train/test_kill.py tests/train/test_checkpoint.py
 
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks --output docs/benchmarks.md

@@ -23,6 +23,7 @@ from graphc.errors import (
     GradientError,
     GraphError,
     IndexFault,
+    NumericsError,
     PassError,
     ShapeError,
     VerifyError,
@@ -64,6 +65,7 @@ __all__ = [
     "GraphError",
     "IndexFault",
     "Node",
+    "NumericsError",
     "PassError",
     "ShapeError",
     "TensorType",
@@ -94,15 +96,17 @@ __all__ = [
     "uint8",
     "viz",
 ]
-__all__ += _ops.__all__
 
 _SUBMODULES = ("datasets", "nn", "optim", "random", "train", "viz")
 
 
-def __getattr__(name: str) -> Any:
-    """Packages that a program may do without are imported when they are first used."""
-    if name in _SUBMODULES:
-        return importlib.import_module(f"graphc.{name}")
-    if name == "check_gradients":
-        return importlib.import_module("graphc.check").check_gradients
-    raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker cannot read the list, and would take every unknown name for a submodule
+    __all__ += _ops.__all__
+
+    def __getattr__(name: str) -> Any:
+        """Packages that a program may do without are imported when they are first used."""
+        if name in _SUBMODULES:
+            return importlib.import_module(f"graphc.{name}")
+        if name == "check_gradients":
+            return importlib.import_module("graphc.check").check_gradients
+        raise AttributeError(f"module 'graphc' has no attribute {name!r}")

@@ -27,6 +27,7 @@ def compile(
     passes: Sequence[Pass] | None = None,
     disable: str | Collection[str] = (),
     verify: bool | Mapping[Value, Any] = False,
+    check_numerics: bool = False,
 ) -> Function:
     """Compile a graph into a function.
 
@@ -40,10 +41,16 @@ def compile(
         disable: names of passes to leave out.
         verify: evaluate the graph before and after each pass with the reference interpreter, and name the first pass
             that changes a value: on seeded inputs for True, or on the given arrays by placeholder.
+        check_numerics: let a call whose results are not all finite raise a :class:`graphc.NumericsError` that names the
+            first operation which made NaN or an infinity of finite operands, forward or backward, fused or in a loop,
+            and leaves variables as they were. Results are the outputs and the next values of variables; infinities on
+            the way that :func:`graphc.where` or a softmax takes out again are allowed, as in masks. A call then also
+            copies the variables that it updates, and reads them and its outputs once more.
 
     Raises:
         GraphError: an input is no placeholder, the graph needs a placeholder that is not among them, or an update does
             not fit its variable.
+        GradientError: the graph asks for a derivative that does not exist.
         PassError: a pass failed, or, with ``verify``, changed a value.
     """
     single = isinstance(outputs, Value)
@@ -61,7 +68,7 @@ def compile(
         from graphc.passes.check import check_passes
 
         check_passes(stages, None if verify is True else verify)
-    return Function(stages, single)
+    return Function(stages, single, check_numerics)
 
 
 def _add_default_updates(outputs: Sequence[Value], pairs: dict[Value, Value]) -> None:
@@ -98,6 +105,7 @@ def _check_inputs(graph: Graph) -> None:
                 location=value.node.location,
             )
         seen.add(value)
+    _refuse_leaks(graph)
     for node in graph.nodes:
         if node.op.name == "placeholder" and node.output not in seen:
             raise GraphError(
@@ -105,6 +113,18 @@ def _check_inputs(graph: Graph) -> None:
                 expected="every placeholder that the outputs and updates depend on",
                 remedy="add it to the inputs of gr.compile",
                 location=node.location,
+            )
+
+
+def _refuse_leaks(graph: Graph) -> None:
+    for node in graph.nodes:
+        if node.op.name == "placeholder" and node.attrs.owner:
+            users = graph.users[node.output]
+            raise GraphError(
+                f"a value from inside {node.attrs.owner} is used outside of it",
+                expected=f"values that do not depend on {node.output!r}, an argument of {node.attrs.owner}",
+                remedy="let the function return the value, and use what the loop or choice returns",
+                location=users[0].location if users else node.location,
             )
 
 
@@ -121,11 +141,14 @@ def evaluate(outputs: Value | Sequence[Value], feeds: Mapping[Value, Any] | None
 
     Raises:
         FeedError: a placeholder has no array, or a shape does not fit.
+        GraphError: they depend on an argument of a function that is known inside of it alone.
     """
     single = isinstance(outputs, Value)
     wanted: tuple[Value, ...] = (outputs,) if isinstance(outputs, Value) else tuple(map(as_value, outputs))
     wanted = without_effects(Graph.of((), wanted)).outputs
     placeholders = [node.output for node in reachable(wanted) if node.op.name == "placeholder"]
-    graph = Autodiff()(Graph.of(placeholders, wanted))
+    graph = Graph.of(placeholders, wanted)
+    _refuse_leaks(graph)
+    graph = Autodiff()(graph)
     results: list[Array] = evaluate_graph(graph, feeds or {})
     return results[0] if single else results

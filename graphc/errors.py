@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from graphc.ir.source import Location, current_origin
+
+if TYPE_CHECKING:
+    from graphc.runtime.numerics import Culprit
 
 __all__ = [
     "DTypeError",
@@ -11,6 +16,7 @@ __all__ = [
     "GraphError",
     "IndexFault",
     "Location",
+    "NumericsError",
     "PassError",
     "ShapeError",
     "VerifyError",
@@ -60,6 +66,16 @@ class FeedError(GraphError, ValueError):
 
 class IndexFault(GraphError, IndexError):
     """An index, found in data at run time, outside its axis."""
+
+
+class NumericsError(GraphError, FloatingPointError):
+    """A result that is not finite, found by ``gr.compile(check_numerics=True)``.
+
+    Attributes:
+        culprit: the :class:`graphc.runtime.numerics.Culprit` that the message tells of; None where none was found.
+    """
+
+    culprit: Culprit | None = None
 
 
 class VerifyError(GraphError, AssertionError):

@@ -18,6 +18,7 @@ from graphc.runtime.assemble import assemble
 from graphc.runtime.executor import Executor
 from graphc.runtime.plan import Plan
 from graphc.runtime.profile import Profile, profile
+from graphc.runtime.program import Program
 
 __all__ = ["Function"]
 
@@ -33,12 +34,20 @@ class Function:
         seconds: how long the stages after the passes took: ``"assemble"``.
     """
 
-    def __init__(self, stages: Sequence[Stage], single: bool) -> None:
+    def __init__(self, stages: Sequence[Stage], single: bool, check_numerics: bool = False) -> None:
         self.stages: tuple[Stage, ...] = tuple(stages)
         self._single = single
         start = time.perf_counter()
-        self._executor = Executor(assemble(self.graph))
+        self._executor = self._made_executor(assemble(self.graph), check_numerics)
         self.seconds = {"assemble": time.perf_counter() - start}
+
+    def _made_executor(self, program: Program, check_numerics: bool) -> Executor:
+        if not check_numerics:
+            return Executor(program)
+        from graphc.runtime.checked import CheckedExecutor
+        from graphc.runtime.numerics import unlowered
+
+        return CheckedExecutor(program, unlowered([stage.graph for stage in self.stages]))
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run it.
@@ -54,6 +63,7 @@ class Function:
             FeedError: the arguments do not match the placeholders.
             ShapeError: an axis without items is reduced by an operation that needs some, such as a maximum.
             IndexFault: the data hold an index outside its axis; no variable has changed.
+            NumericsError: with ``check_numerics``, a result is not finite; no variable has changed.
         """
         results = self._executor(args, named)
         return results[0] if self._single else results
@@ -107,6 +117,16 @@ class Function:
         return self.plan_for()
 
     @property
+    def known_plan(self) -> Plan | None:
+        """The plan of the last call, or the only one; None where sizes are not known yet."""
+        return None if self._executor.last_plan is None and self._symbols else self.plan
+
+    @property
+    def program(self) -> Program:
+        """The scheduled steps, for any sizes."""
+        return self._executor.program
+
+    @property
     def peak_bytes(self) -> int:
         """Bytes of intermediate results at their peak: the size of the arena in :attr:`plan`."""
         return self.plan.arena_bytes
@@ -124,11 +144,71 @@ class Function:
 
         return to_text(self.stage(stage))
 
-    def to_dot(self, stage: str = "final") -> str:
-        """A stage in Graphviz's DOT language."""
+    def to_dot(self, stage: str = "final", depth: int | str | None = None) -> str:
+        """A stage in Graphviz's DOT language, with ``depth`` levels of its boxes open; by default all of them."""
         from graphc.viz import to_dot
 
-        return to_dot(self.stage(stage), title=stage)
+        return to_dot(self.stage(stage), title=stage, depth=depth)
+
+    def to_svg(
+        self, stage: str = "final", *, depth: int | str | None = "auto", profile: Profile | None = None
+    ) -> str:
+        """A stage, or the schedule, as an SVG picture.
+
+        Args:
+            stage: the name of a stage, or ``"schedule"`` for the steps in their order and the memory that they use,
+                for the sizes of the last call.
+            depth: how many levels of boxes are open; by default, as many as can be read.
+            profile: what :meth:`profile` returned, to show the time of each node of the final stage, or of each step.
+
+        Raises:
+            GraphError: there is no such stage, or the sizes that the schedule needs are not known.
+        """
+        from graphc.viz import schedule_svg, to_svg
+
+        if stage == "schedule":
+            return schedule_svg(self.program, self.plan, profile=profile)
+        seconds = profile.seconds_by_node if profile is not None else None
+        return to_svg(self.stage(stage), title=stage, depth=depth, seconds=seconds)
+
+    def changes_svg(self, stage: str) -> str:
+        """The graph before and after a pass, side by side, with what it changed marked.
+
+        Args:
+            stage: the name of the pass.
+
+        Raises:
+            GraphError: there is no such stage, or no pass made it.
+        """
+        from graphc.viz import changes_svg
+
+        after = self.stage(stage)
+        places = {made.name: number for number, made in enumerate(self.stages)}
+        number = places.get(stage, len(self.stages) - 1)
+        if not number:
+            raise GraphError(f"no pass made the stage {stage!r}", expected="the name of a pass")
+        return changes_svg(self.stages[number - 1].graph, after, titles=(f"before {stage}", f"after {stage}"))
+
+    def report(self, path: str | PathLike[str], *args: Any, title: str = "graphc", **named: Any) -> Path:
+        """Write an HTML file to look around in with a browser: all views, kernels, memory and passes; see
+        :func:`graphc.viz.report`.
+
+        Args:
+            path: where to.
+            *args: arrays, as for a call, to measure the time of each step with; variables keep their values.
+            title: what stands above.
+            **named: as for a call.
+        """
+        from graphc.viz import report_page, save_text
+
+        profile = self.profile(*args, **named) if args or named else None
+        return save_text(path, report_page(self, profile, title=title))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what went in and came out, and the picture of the final graph."""
+        from graphc.viz import function_html
+
+        return function_html(self)
 
     def explain(self) -> str:
         """What each pass did and how long it took, and what became of the graph."""
@@ -154,13 +234,22 @@ class Function:
             lines.append(f"  {number:4d}  {bound.kernel.name:<14} {what}")
         return "\n".join(lines)
 
-    def profile(self, *args: Any, repeats: int = 20, **named: Any) -> Profile:
-        """Time each step of the plan on the given arguments; variables keep their values.
+    def profile(self, *args: Any, repeats: int | None = None, **named: Any) -> Profile:
+        """Time each step of the plan, within native runs on the given arguments; variables keep their values.
 
         Args:
             *args: as for a call.
-            repeats: how often each step is run; the median counts.
+            repeats: how often each step is timed, of which the median counts; by default some 0.1 s for each group of
+                steps that are timed together.
             **named: as for a call.
+
+        Returns:
+            The profile: print it, or ask it for tables, JSON or a trace.
+
+        Raises:
+            FeedError: the arguments do not match the placeholders.
+            IndexFault: the data hold an index outside its axis.
+            GraphError: ``repeats`` is less than 1.
         """
         return profile(self._executor, args, named, repeats)
 

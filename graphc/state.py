@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from graphc.errors import GraphError
 from graphc.ir.op import Array
 from graphc.ir.ops import Variable
 
-__all__ = ["UnmatchedNames", "load_values", "values_of"]
+__all__ = ["UnmatchedNames", "load_values", "numbered", "values_of"]
 
 
 class UnmatchedNames(NamedTuple):
@@ -57,6 +57,18 @@ def load_values(variables: Mapping[str, Variable], state: Mapping[str, Any], str
         error.found = f"loading {name!r}: {error.found}"
         raise
     return UnmatchedNames(missing, unexpected)
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """The names, of which those after the first of equal ones have numbers: ``weight``, ``weight_1``."""
+    result: dict[str, None] = {}
+    for name in names:
+        unique, count = name, 0
+        while unique in result:
+            count += 1
+            unique = f"{name}_{count}"
+        result[unique] = None
+    return list(result)
 
 
 def _unmatched(missing: tuple[str, ...], unexpected: tuple[str, ...]) -> GraphError:

@@ -6,6 +6,7 @@ Run: python examples/seeds/arithmetic_between_layers.py [EPOCHS] [IMAGES]
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import graphc as gr
 from graphc import nn
@@ -23,7 +24,7 @@ class FirstConvNet(nn.Module):
         self.hidden = nn.Linear(160, 20)
         self.output = nn.Linear(20, 10)
 
-    def forward(self, x: gr.Value) -> gr.Value:
+    def forward(self, x: gr.Value) -> Any:
         """Logits (batch, 10) for images (batch, 1, 28, 28)."""
         x = self.maxpool(self.relu(self.conv1(x)))
         x = self.relu(self.conv2(x))

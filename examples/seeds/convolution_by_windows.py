@@ -24,12 +24,13 @@ SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 def correlate(images: gr.Value, kernels: gr.Value) -> gr.Value:
-    """Each image with each kernel where the kernel fits: (batch, *image), (count, *kernel) to (batch, count, *places)."""
+    """Each of (batch, *image) with each of (count, *kernel), wherever it fits: (batch, count, *places)."""
     count, *kernel = kernels.shape
     windows = gr.sliding_window(images, kernel, axis=range(1, images.ndim))  # (batch, *places, *kernel), not copied
     places = windows.shape[: images.ndim]
     products = windows.reshape((*places, -1)) @ kernels.reshape((count, -1)).T  # (batch, *places, count)
-    return gr.moveaxis(products, -1, 1)
+    result: gr.Value = gr.moveaxis(products, -1, 1)
+    return result
 
 
 def correlate_by_loops(images: Array, kernels: Array) -> Array:

@@ -2,8 +2,8 @@
 
 Run: python examples/seeds/house_prices.py [EPOCHS]
 
-The walk-through has this for the California housing data, which are a download. The Boston table ships with the package,
-so this program uses it. The column B of the table, which encodes the share of Black residents, is left out.
+The walk-through takes the California housing data, which are a download. This program takes the Boston house prices,
+which ship with the package. The column B of the table, which encodes the share of Black residents, is left out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Perceptron:
 
     def derived_gradients(self) -> list[gr.Value]:
         """The same from the graph."""
-        return gr.grad(self.loss, self.parameters)
+        gradients: list[gr.Value] = gr.grad(self.loss, self.parameters)
+        return gradients
 
 
 def load_data() -> tuple[NDArray[np.float64], ...]:

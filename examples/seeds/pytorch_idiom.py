@@ -3,12 +3,14 @@
 Run: python examples/seeds/pytorch_idiom.py
 
 Where a line is not PyTorch's own, PyTorch's stands at the right. The difference is when things happen. PyTorch computes
-while it reads the lines of the loop; so at every step it has to forget the last gradients and to differentiate anew. Here
-the lines before the loop describe a step, `gr.compile` makes one function of it, with gradients and updates, and the
-loop calls that function.
+while it reads the lines of the loop; so at every step it has to forget the last gradients and to differentiate anew.
+Here the lines before the loop describe a step, `gr.compile` makes one function of it, with gradients and updates, and
+the loop calls that function.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +21,16 @@ EPOCHS = 100
 
 
 class Net(nn.Module):
+    """Linear 3 to 5, ReLU, Linear 5 to 2."""
+
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.Linear(3, 5)
         self.relu = nn.ReLU()
         self.output = nn.Linear(5, 2)
 
-    def forward(self, x: gr.Value) -> gr.Value:
+    def forward(self, x: gr.Value) -> Any:
+        """Logits of two classes."""
         return self.output(self.relu(self.hidden(x)))
 
 

@@ -24,7 +24,8 @@ def unrolled_loss(cell: gr.nn.Module, sequence: gr.Value) -> gr.Value:
     for step in range(STEPS):
         state = cell(sequence[step], state)
     hidden = state[0] if isinstance(state, tuple) else state
-    return (hidden**2).mean()
+    loss: gr.Value = (hidden**2).mean()
+    return loss
 
 
 def loss_and_gradients(cell: gr.nn.Module, sequence: NDArray[np.float64]) -> tuple[float, dict[str, NDArray[Any]]]:

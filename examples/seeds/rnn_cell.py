@@ -2,13 +2,13 @@
 
 Run: python examples/seeds/rnn_cell.py [EPOCHS]
 
-The last word of each sentence follows from its first, five words before: only the hidden state can carry it there.
+The last word of each sentence follows from its first, three words before: only the hidden state can carry it there.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 import graphc as gr
 
 SENTENCES = """\
-mary went back to the kitchen
-john went back to the garden
-anna went back to the office
-paul went back to the kitchen
-rose went back to the garden
-hugo went back to the office"""
+mary likes the kitchen
+john likes the garden
+anna likes the office
+paul likes the kitchen
+rose likes the garden
+hugo likes the office"""
 
 
 class RNNCell(gr.nn.Module):
@@ -48,7 +48,8 @@ class RNNCell(gr.nn.Module):
 
     def initial_state(self, x: gr.Value) -> gr.Value:
         """Zeros, a row for each row of ``x``."""
-        return gr.zeros((x.shape[0], self.hidden))
+        state: gr.Value = gr.zeros((x.shape[0], self.hidden))
+        return state
 
 
 class NextWord(gr.nn.Module):
@@ -58,10 +59,10 @@ class NextWord(gr.nn.Module):
         self.embedding = gr.nn.Embedding(words, 16)
         self.cell = RNNCell(16, 16, words, activation)
 
-    def forward(self, sentence: gr.Value) -> gr.Value:
+    def forward(self, sentence: gr.Value) -> Any:
         """Logits (batch, words) for word numbers (batch, length)."""
         output = state = self.cell.initial_state(sentence)
-        for place in range(sentence.type.shape[1]):
+        for place in range(sentence.shape[1]):
             output, state = self.cell(self.embedding(sentence[:, place]), state)
         return output
 
@@ -69,9 +70,8 @@ class NextWord(gr.nn.Module):
 def train(activation: Literal["sigmoid", "tanh"], epochs: int) -> tuple[list[float], list[str]]:
     """The loss before each step, and the words that the network puts at the end of the sentences."""
     vocabulary = sorted(set(SENTENCES.split()))
-    rows: NDArray[np.int64] = np.array(
-        [[vocabulary.index(word) for word in line.split()] for line in SENTENCES.split("\n")]
-    )
+    numbers = [[vocabulary.index(word) for word in line.split()] for line in SENTENCES.splitlines()]
+    rows: NDArray[np.int64] = np.array(numbers)
     sentence = gr.placeholder(("batch", rows.shape[1] - 1), "int64", name="sentence")
     last = gr.placeholder(("batch",), "int64", name="last")
     model = NextWord(len(vocabulary), activation)
@@ -89,7 +89,7 @@ def main() -> None:
     for activation in activations:
         losses, words = train(activation, epochs)
         print(f"{activation}: loss from {losses[0]:.4f} to {losses[-1]:.4f}")
-        for line, word in zip(SENTENCES.split("\n"), words, strict=True):
+        for line, word in zip(SENTENCES.splitlines(), words, strict=True):
             print(f"    {line.rsplit(maxsplit=1)[0]} ... {word}")
 
 

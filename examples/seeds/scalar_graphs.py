@@ -38,11 +38,13 @@ def derivatives_of_a_reused_value() -> dict[str, float]:
 
 
 def rational(a: gr.Value, b: gr.Value) -> gr.Value:
-    return (a / b - a) * (b / a + a + b) * (a - b)
+    f: gr.Value = (a / b - a) * (b / a + a + b) * (a - b)
+    return f
 
 
 def transcendental(a: gr.Value, b: gr.Value) -> gr.Value:
-    return (a**2 / gr.sin(b) - a) * (b / a + gr.cos(a) + b) * (a - gr.exp(b))
+    f: gr.Value = (a**2 / gr.sin(b) - a) * (b / a + gr.cos(a) + b) * (a - gr.exp(b))
+    return f
 
 
 def derivatives_of(function: Callable[[gr.Value, gr.Value], gr.Value]) -> dict[str, float]:

@@ -6,6 +6,7 @@ Run: python examples/seeds/simple_net.py
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class SimpleNet(gr.nn.Module):
         self.relu = gr.nn.ReLU()
         self.output = Linear(10, 2, rng=rng)
 
-    def forward(self, x: gr.Value) -> gr.Value:
+    def forward(self, x: gr.Value) -> Any:
         """Logits of two classes."""
         return self.output(self.relu(self.hidden(self.flatten(x))))
 

@@ -73,7 +73,8 @@ def embedding_tanh_linear_cross_entropy() -> list[float]:
 def linear(weights: tuple[Any, Any]) -> gr.nn.Linear:
     """A layer with the given matrix, whose rows belong to inputs, and bias."""
     matrix: NDArray[np.float64] = np.array(weights[0])
-    layer = gr.nn.Linear(*matrix.shape, dtype="float64")
+    inputs, outputs = matrix.shape
+    layer = gr.nn.Linear(inputs, outputs, dtype="float64")
     layer.load_state_dict({"weight": matrix.T, "bias": weights[1]})
     return layer
 

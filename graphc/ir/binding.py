@@ -11,9 +11,9 @@ from graphc.ir.dims import Dim, Size, Symbol, bind, symbols
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.op import bind_attrs
 from graphc.ir.source import origin
-from graphc.ir.types import TensorType, shape_text
+from graphc.ir.types import Constraint, TensorType, collect_constraints, shape_text
 
-__all__ = ["bind_sizes", "check_constraints", "check_items", "label", "needing_items"]
+__all__ = ["assumptions", "bind_sizes", "check_constraints", "check_items", "label", "needing_items"]
 
 
 def label(value: Value, position: int | None = None) -> str:
@@ -70,6 +70,20 @@ def _mismatch(value: Value, position: int, shape: tuple[int, ...], wanted: str) 
         remedy="reshape the array, or change the placeholder's shape",
         location=value.node.location,
     )
+
+
+def assumptions(graph: Graph) -> list[Constraint]:
+    """Pairs of sizes that inference took for equal, in the graph and in those that its nodes hold."""
+    with collect_constraints() as found:
+        _infer_again(graph)
+    return found
+
+
+def _infer_again(graph: Graph) -> None:
+    for node in graph.nodes:
+        infer_types(node.op, [value.type for value in node.inputs], node.attrs)
+        for _, body in bodies(node):
+            _infer_again(body)
 
 
 def needing_items(graph: Graph) -> tuple[Node, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from graphc.ir.graph import Node, Value, reachable
+from graphc.ir.ops.differentiation import differentiated_by
 from graphc.ir.ops.leaves import placeholder
 from graphc.ir.substitute import substitute
 
@@ -38,7 +39,7 @@ def close(
         arguments: the inputs of that graph.
         groups: values of the graph.
         inside: the nodes that may stand in the graph; without it, those that depend on the arguments. Literals always
-            stand inside, variables never.
+            stand inside, variables never. Where a derivative stands inside, so does all that it goes through.
 
     Returns:
         The values that were cut off, and in terms of placeholders that stand for them: the groups; and these
@@ -47,6 +48,7 @@ def close(
     results = [value for group in groups for value in group]
     if inside is None:
         inside = dependents(results, arguments)
+    inside = _with_derivatives(inside)
     own = set(arguments)
     captured: dict[Value, Value] = {}
 
@@ -65,3 +67,13 @@ def close(
             stack += value.node.inputs
     replaced = iter(substitute(results, captured))
     return list(captured), [[next(replaced) for _ in group] for group in groups], list(captured.values())
+
+
+def _with_derivatives(nodes: Collection[Node]) -> set[Node]:
+    """The nodes, and those by which what the derivatives among them differentiate depends on what they do it by."""
+    found, fresh = set(nodes), set(nodes)
+    while fresh:
+        through = (dependents(*differentiated_by(node)) for node in fresh)
+        fresh = set().union(*through) - found
+        found |= fresh
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -151,6 +151,16 @@ class Graph:
         pairs = tuple((updates or {}).items())
         roots = [*inputs, *outputs, *(value for pair in pairs for value in pair)]
         return cls(tuple(inputs), tuple(outputs), pairs, reachable(roots))
+
+    def part(self, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:
+        """The same nodes for some of the inputs and outputs, by their positions; the same graph for all of them."""
+        if len(inputs) == len(self.inputs) and len(outputs) == len(self.outputs):
+            return self
+        return replace(
+            self,
+            inputs=tuple(self.inputs[place] for place in inputs),
+            outputs=tuple(self.outputs[place] for place in outputs),
+        )
 
     @property
     def results(self) -> tuple[Value, ...]:

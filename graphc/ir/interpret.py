@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,7 +14,21 @@ from graphc.ir.dims import bind
 from graphc.ir.graph import BoundGraph, Graph, Node, Value
 from graphc.ir.op import Array, bind_attrs
 
-__all__ = ["evaluate_node", "interpret", "run_body"]
+__all__ = ["evaluate_node", "interpret", "run_body", "watch_bodies"]
+
+Watcher: TypeAlias = Callable[[BoundGraph, Sequence[Array], Sequence[Array]], None]
+
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watch_bodies(watcher: Watcher) -> Iterator[None]:
+    """Within it, ``watcher(body, arrays, results)`` is called after each evaluation of a graph that a node holds."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 def evaluate_node(node: Node, arrays: Sequence[Array], sizes: Mapping[str, int]) -> tuple[Array, ...]:
@@ -61,4 +78,8 @@ def interpret(graph: Graph, leaves: Mapping[Value, Array], sizes: Mapping[str, i
 
 def run_body(body: BoundGraph, arrays: Sequence[Array]) -> tuple[Array, ...]:
     """The results of a graph that a node holds, for the arrays that its inputs stand for."""
-    return tuple(interpret(body.graph, dict(zip(body.graph.inputs, arrays, strict=True)), body.sizes))
+    results = tuple(interpret(body.graph, dict(zip(body.graph.inputs, arrays, strict=True)), body.sizes))
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(body, arrays, results)
+    return results

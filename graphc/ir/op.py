@@ -81,8 +81,8 @@ class OpDef:
         view: whether the result is a rearrangement of the input's items that needs no arithmetic.
         faults: whether it checks values at run time and may raise.
         decompose: for composite operations, ``decompose(node)`` gives the same results from simpler operations.
-        trim: ``trim(node, live)`` gives the node without what only the outputs at other positions than ``live`` need;
-            None where nothing is to be left out.
+        trim: ``trim(node, live, prune)`` gives the node without what only the outputs at other positions than ``live``
+            need; None where nothing is to be left out. ``prune`` leaves out of a graph what its results do not need.
         merge: ``merge(node, other)`` gives, for two nodes with the same inputs, the attributes of a node that has the
             outputs of ``node``, then what ``other`` adds to them, and the positions in it of the outputs of ``other``;
             None where they do not belong together.
@@ -103,7 +103,7 @@ class OpDef:
     view: bool = False
     faults: bool = False
     decompose: Callable[[Node], Sequence[Value]] | None = None
-    trim: Callable[[Node, Collection[int]], Trimmed | None] | None = None
+    trim: Callable[[Node, Collection[int], Callable[[Any], Any]], Trimmed | None] | None = None
     merge: Callable[[Node, Node], tuple[Any, tuple[int, ...]] | None] | None = None
     samples: Callable[[], Sequence[Sample]] = tuple
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,11 @@ class Tree:
             return None
         items = [part._build(leaves) for part in self.parts]
         if issubclass(self.kind, dict):
-            return self.kind(zip(self.keys, items, strict=True))
-        return self.kind(*items) if hasattr(self.kind, "_fields") else self.kind(items)
+            made = self.kind()
+            made.update(dict(zip(self.keys, items, strict=True)))
+            return made
+        make: Callable[..., Any] = self.kind
+        return make(*items) if hasattr(make, "_fields") else make(items)
 
     def paths(self, path: str = "") -> Iterator[str]:
         """How Python would name each leaf, after ``path``: ``carry[0]['h']``."""

@@ -126,36 +126,33 @@ class MultiheadAttention(Module):
                     expected=f"two axes or more, the last of size {size}",
                     remedy="make the layer with the sizes of its operands: embed_dim, kdim, vdim",
                 )
-        q, k, v = (self._split_heads(x) for x in self._projections(queries, keys, values))
+        q, k, v = (ops.swapaxes(x, -3, -2) for x in self._projections(queries, keys, values))
         dropout = self.dropout if self.dropout.training and self.dropout.rate else None
         attended = ops.swapaxes(ops.attention(q, k, v, mask, causal, dropout=dropout), -3, -2)
         result: Value = self.out_proj(ops.reshape(attended, (*attended.shape[:-2], self.embed_dim)))
         return result
 
     def _projections(self, *operands: Value) -> list[Value]:
-        """Queries, keys and values for all heads together, (..., embed_dim); one product where operands are one."""
+        """Queries, keys and values for each head, (..., T, num_heads, head); one product where operands are one."""
         if self.in_proj_weight is None:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
             biases = [None] * 3 if self.in_proj_bias is None else ops.split(self.in_proj_bias, 3)
-            return [_projected(*each) for each in zip(operands, weights, biases, strict=True)]
+            return [self._heads(*each) for each in zip(operands, weights, biases, strict=True)]
         results: list[Value] = []
         for _, run in itertools.groupby(operands, id):
             same = list(run)
             rows = slice(len(results) * self.embed_dim, (len(results) + len(same)) * self.embed_dim)
             bias = None if self.in_proj_bias is None else self.in_proj_bias[rows]
-            results += ops.split(_projected(same[0], self.in_proj_weight[rows], bias), len(same), axis=-1)
+            results += ops.split(self._heads(same[0], self.in_proj_weight[rows], bias, len(same)), len(same), axis=-2)
         return results
 
-    def _split_heads(self, x: Value) -> Value:
-        """(..., T, embed_dim) to (..., num_heads, T, embed_dim / num_heads)."""
-        heads = ops.reshape(x, (*x.shape[:-1], self.num_heads, self.embed_dim // self.num_heads))
-        return ops.swapaxes(heads, -3, -2)
+    def _heads(self, x: Value, weight: Value, bias: Value | None, times: int = 1) -> Value:
+        """A projection of (..., T, size) to (..., T, times * num_heads, embed_dim / num_heads)."""
+        product = x @ weight.T
+        if bias is not None:
+            product = product + bias
+        return ops.reshape(product, (*product.shape[:-1], times * self.num_heads, self.embed_dim // self.num_heads))
 
     def settings(self) -> str:
         """The size and the number of heads."""
         return f"{self.embed_dim}, {self.num_heads}"
-
-
-def _projected(x: Value, weight: Value, bias: Value | None) -> Value:
-    product = x @ weight.T
-    return product if bias is None else product + bias

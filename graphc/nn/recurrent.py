@@ -111,11 +111,16 @@ class _Recurrent(Module):
     def _checked_lengths(self, lengths: Operand, batch: tuple[Size, ...]) -> Value:
         count = as_value(lengths)
         if not count.dtype.is_integer:
-            raise DTypeError(f"{self!r} was called with lengths of dtype {count.dtype}", expected="integers")
+            raise DTypeError(
+                f"{self!r} was called with lengths of dtype {count.dtype}",
+                expected="integers: how many time steps each sequence has",
+                remedy="convert them with .astype('int64')",
+            )
         if count.ndim != len(batch) or any(unify(*sizes) is None for sizes in zip(count.shape, batch, strict=True)):
             raise ShapeError(
                 f"{self!r} was called with lengths of shape {shape_text(count.shape)}",
                 expected=f"one length for each sequence: {shape_text(batch)}",
+                remedy="give how many time steps of each sequence count",
             )
         return count
 

@@ -19,7 +19,7 @@ from graphc.ir.types import DType
 from graphc.optim.arguments import check_at_least
 from graphc.optim.clip import GradientTransform
 from graphc.optim.schedules import Schedule
-from graphc.state import UnmatchedNames, load_values, values_of
+from graphc.state import UnmatchedNames, load_values, numbered, values_of
 
 __all__ = ["LearningRate", "Optimizer", "Rate", "Rule", "Slots"]
 
@@ -158,26 +158,25 @@ class Optimizer(ABC):
 
     def _slots_of(self, parameter: Variable) -> Slots:
         if parameter not in self._slots:
-            taken = {slots.name for slots in self._slots.values()}
-            name = base = parameter.name or "parameter"
-            count = 0
-            while name in taken:
-                count += 1
-                name = f"{base}_{count}"
-            self._slots[parameter] = Slots(parameter, name)
+            taken = [slots.name for slots in self._slots.values()]
+            self._slots[parameter] = Slots(parameter, numbered([*taken, parameter.name or "parameter"])[-1])
         return self._slots[parameter]
 
-    def _variables(self) -> dict[str, Variable]:
+    def named_variables(self) -> dict[str, Variable]:
+        """The variables of the state by name; see :meth:`state_dict`."""
         own = {"step": self._step} if self._step is not None else {}
+        if isinstance(self.lr, Variable):
+            own["lr"] = self.lr
         kept = [variable for slots in self._slots.values() for variable in slots.variables.values()]
         return own | {variable.name or "": variable for variable in kept}
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of the state by name: ``step``, and ``weight.exp_avg`` for a parameter called ``weight``.
 
+        A learning rate that is a variable is ``lr``.
         Where several parameters have one name, those after the first are numbered: ``weight_1.exp_avg``.
         """
-        return values_of(self._variables())
+        return values_of(self.named_variables())
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> UnmatchedNames:
         """Copy arrays into the state, after ``updates`` was called. Where anything is wrong, nothing is changed.
@@ -193,7 +192,7 @@ class Optimizer(ABC):
             GraphError: on request, names that only one side has.
             ShapeError: an array has another shape than the state.
         """
-        return load_values(self._variables(), state, strict)
+        return load_values(self.named_variables(), state, strict)
 
 
 def rate_for(rate: Rate, dtype: DType) -> Rate:

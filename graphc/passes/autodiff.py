@@ -16,6 +16,7 @@ from graphc.ir.build import apply_one
 from graphc.ir.graph import Graph, Node, Value, reachable
 from graphc.ir.ops.shape import RESHAPE, ShapeAttrs
 from graphc.ir.pullback import pullback
+from graphc.passes.dce import Dce
 from graphc.passes.merge import merged
 from graphc.passes.rewrite import Matcher, rewrite, rewrite_bodies
 
@@ -79,6 +80,8 @@ def _pushforward(outputs: Sequence[Value], wrt: Sequence[Value], tangents: Seque
     """For each output, the sum over ``wrt`` of derivative times tangent."""
     probes = [ops.placeholder(value.shape, value.dtype) for value in outputs]
     results = pullback(pullback(outputs, probes, wrt), tangents, probes)
+    # What is left of loops is linear: their derivatives by other values than the probes are not needed.
+    results = list(Dce()(Graph.of((), results)).outputs)
     if not {probe.node for probe in probes}.isdisjoint(reachable(results)):
         raise GradientError(
             "jvp goes through a custom gradient that is not linear in its cotangent",

@@ -9,13 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from graphc.errors import FeedError, GraphError, IndexFault, Location, PassError
-from graphc.ir.binding import bind_sizes, check_constraints, label
-from graphc.ir.build import infer_types
+from graphc.ir.binding import assumptions, bind_sizes, check_constraints, label
 from graphc.ir.dims import Dim, Size, bind, symbols
 from graphc.ir.graph import Graph, Value
 from graphc.ir.interpret import interpret
 from graphc.ir.op import Array
-from graphc.ir.types import collect_constraints
 from graphc.passes.autodiff import Autodiff
 
 __all__ = ["check_passes"]
@@ -164,9 +162,7 @@ def _leaves(
 ) -> tuple[dict[str, int], dict[Value, Array]]:
     """Values of the symbolic sizes, and arrays for the placeholders and for some variables."""
     given = {value: np.asarray(array, value.dtype.numpy) for value, array in (feeds or {}).items()}
-    with collect_constraints() as constraints:
-        for node in expanded.nodes:
-            infer_types(node.op, [value.type for value in node.inputs], node.attrs)
+    constraints = assumptions(expanded)
     if feeds is None:
         chosen = _chosen_sizes(graph.inputs, constraints)
         for value in graph.inputs:

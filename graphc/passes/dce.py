@@ -30,7 +30,7 @@ class Dce:
             if not used:
                 continue
             kept.append(node)
-            less = node.op.trim(node, used) if node.op.trim is not None else None
+            less = node.op.trim(node, used, self) if node.op.trim is not None else None
             if less is not None:
                 trimmed[node] = less
             live.update(node.inputs if less is None else [node.inputs[place] for place in less.inputs])

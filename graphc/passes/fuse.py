@@ -25,6 +25,7 @@ from graphc.ir.ops.fused import fused
 from graphc.ir.ops.leaves import placeholder
 from graphc.ir.source import Phase, origin
 from graphc.ir.types import Shape
+from graphc.passes.rewrite import in_bodies
 
 __all__ = ["Fuse", "group"]
 
@@ -80,7 +81,8 @@ class Fuse:
     most_span: int = 512
 
     def __call__(self, graph: Graph) -> Graph:
-        """The graph with its groups as ``fused`` nodes."""
+        """The graph with its groups, and those of the graphs inside nodes, as ``fused`` nodes."""
+        graph = in_bodies(graph, self)
         groups = group(graph, self)
         if all(len(each.members) == 1 for each in groups):
             return graph

@@ -16,7 +16,7 @@ __all__ = ["merged"]
 
 def merged(graph: Graph) -> Graph:
     """The graph, and those that its nodes hold, with one node for all that belong together."""
-    return _merged(in_bodies(graph, _merged))
+    return in_bodies(_merged(graph), merged)  # steps that are the same as written may no longer be so once merged
 
 
 def _merged(graph: Graph) -> Graph:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from graphc.errors import GraphError, PassError
+from graphc.errors import GradientError, GraphError, PassError
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify
 from graphc.passes.autodiff import Autodiff
@@ -16,14 +16,16 @@ from graphc.passes.dce import Dce
 from graphc.passes.fold_updates import FoldUpdates
 from graphc.passes.fuse import Fuse
 from graphc.passes.recognize import Recognize
-from graphc.passes.rewrite import in_bodies
 from graphc.passes.simplify import Simplify
 
 __all__ = ["PIPELINE", "Pass", "Stage", "run_passes"]
 
 
 class Pass(Protocol):
-    """A frozen dataclass with a name that makes a graph from a graph: the same object where nothing is to change."""
+    """A frozen dataclass with a name that makes a graph from a graph: the same object where nothing is to change.
+
+    What it does to the graphs inside nodes is its own decision, see :func:`graphc.passes.rewrite.in_bodies`.
+    """
 
     @property
     def name(self) -> str:
@@ -74,6 +76,7 @@ def run_passes(graph: Graph, passes: Sequence[Pass] = PIPELINE, disable: Collect
     """The stages of a graph: as written, then after each pass.
 
     Raises:
+        GradientError: the graph asks for a derivative that does not exist.
         PassError: a pass failed, or made a graph that breaks an invariant; names the pass and those before it.
         GraphError: ``disable`` names a pass that there is not.
     """
@@ -90,10 +93,12 @@ def run_passes(graph: Graph, passes: Sequence[Pass] = PIPELINE, disable: Collect
             continue
         start = time.perf_counter()
         try:
-            result = each(in_bodies(graph, each))
+            result = each(graph)
             seconds = time.perf_counter() - start
             if result is not graph:
                 verify(result)
+        except GradientError:  # nothing failed: what is asked for does not exist
+            raise
         except GraphError as error:
             before = ", ".join(stage.name for stage in stages)
             raise PassError(

@@ -13,6 +13,7 @@ from graphc.ir import ops
 from graphc.ir.bodies import bodies
 from graphc.ir.build import apply, rebuild
 from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.ops.differentiation import differentiated_by
 from graphc.ir.source import origin
 
 __all__ = ["Matcher", "Rule", "ValueRule", "differentiated", "first_result", "in_bodies", "rewrite", "rewrite_bodies"]
@@ -26,11 +27,7 @@ def differentiated(graph: Graph) -> frozenset[Value]:
     """
     found: set[Value] = set()
     for node in graph.nodes:
-        if node.op.name == "grad":
-            found.update(node.inputs[2 * node.attrs.outputs :])
-        elif node.op.name == "jvp":
-            count = node.attrs.outputs
-            found.update(node.inputs[count : (count + len(node.inputs)) // 2])
+        found.update(differentiated_by(node)[1])
     return frozenset(found)
 
 
@@ -174,11 +171,12 @@ def rewrite_bodies(node: Node, transform: Callable[[Graph], Graph]) -> Sequence[
 
 
 def in_bodies(graph: Graph, transform: Callable[[Graph], Graph]) -> Graph:
-    """The graph with the graphs that its nodes hold transformed, the innermost first."""
-    if not any(bodies(node) for node in graph.nodes):
-        return graph
-    return rewrite(
-        graph,
-        lambda node, matcher: rewrite_bodies(node, lambda body: transform(in_bodies(body, transform))),
-        protect=False,
-    )
+    """The graph with the graphs that its nodes hold transformed, but for fused groups, which are one kernel each.
+
+    How deep that goes, ``transform`` decides.
+    """
+
+    def rule(node: Node, matcher: Matcher) -> Sequence[Value] | None:
+        return None if node.op.name == "fused" else rewrite_bodies(node, transform)
+
+    return rewrite(graph, rule, protect=False) if any(bodies(node) for node in graph.nodes) else graph

@@ -151,7 +151,7 @@ def _scan(node: Node) -> Control:
 def _cond(node: Node) -> Control:
     operands, results = len(node.inputs) - 1, len(node.outputs)
     links = (*_inputs(range(1, operands + 1)), *(Link("output", i, operands + 1 + i) for i in range(results)))
-    calls = tuple(Call(branch, links) for branch in (node.attrs.true, node.attrs.false))
+    calls = tuple(Call(branch, links, repeats=False) for branch in (node.attrs.true, node.attrs.false))
     return Control(_kernel(node, _COND, [0]), calls, tuple(range(operands + 1)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,14 @@ class Executor:
         """A call whose arguments are to be converted, or for sizes other than the last ones."""
         machine, arrays = self.prepare(args, named)
         self._current = machine
+        return self.run(machine, arrays)
+
+    def run(self, machine: Machine, arrays: Sequence[Array]) -> list[Array]:
+        """The results of a machine for arrays that it can bind; for those who hold the lock.
+
+        Raises:
+            IndexFault: the data hold an index outside its axis; no variable has changed.
+        """
         results = machine.results()
         bound = machine.bind((*arrays, *results))
         if bound:
@@ -108,13 +116,14 @@ class Executor:
         return known.plan if known is not None else make_plan(self.program, sizes)
 
     @contextmanager
-    def bound(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> Iterator[tuple[Machine, list[Array]]]:
-        """The machine with the arguments bound, for those who run its steps one by one, and its results."""
+    def prepared(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> Iterator[tuple[Machine, list[Array]]]:
+        """The machine for some arguments, and these as it can bind them, for who runs it in a way of his own."""
         with self._lock:
-            machine, arrays = self.prepare(args, named)
-            results = machine.results()
-            machine.bind((*arrays, *results))
-            yield machine, results
+            yield self.prepare(args, named)
+
+    def twin(self, machine: Machine) -> Machine:
+        """Another machine of the same plan, on the same memory, whose tables may be changed."""
+        return self._build(machine.plan)
 
     def _build(self, plan: Plan) -> Machine:
         if plan.arena_bytes > self._arena.nbytes:
@@ -172,7 +181,7 @@ class Executor:
     def _fault(self, machine: Machine, step: int) -> None:
         fault = machine.take_fault(step)
         node = fault.node
-        where = f" in step {fault.time} of the loop" if fault.time is not None else ""
+        where = "".join(f" in step {time} of a loop" for time in reversed(fault.times))
         raise IndexFault(
             f"{node.op.name}: the index {fault.value} at flat position {fault.position} of its indices is out of range"
             + where,

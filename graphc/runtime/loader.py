@@ -36,6 +36,7 @@ _SUPPORT_FILES = (
     "scalar.py",
     "emit.py",
     "tiles.py",
+    "vectors.py",
     "conv_tiles.py",
 )
 # Numba reads these when it generates code, so they are a part of what a kernel is made from.

@@ -7,19 +7,26 @@ dense operands get a copy where a view is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from graphc.errors import GraphError
 from graphc.ir.build import apply_one, rebuild
 from graphc.ir.dims import Size
 from graphc.ir.graph import Graph, Node, Value
-from graphc.ir.ops.leaves import placeholder
+from graphc.ir.ops.leaves import constant, placeholder
 from graphc.ir.source import origin
 from graphc.ir.types import DType, Shape
 from graphc.runtime.control import CONTROL
 from graphc.runtime.kernels.base import Kernel, kernels, view_kernels
-from graphc.runtime.kernels.conv import IMAGES, batch_innermost, is_batch_innermost
+from graphc.runtime.kernels.conv import (
+    IMAGES,
+    batch_innermost,
+    conv_kernel,
+    flat_views,
+    is_batch_innermost,
+    is_flat,
+)
 from graphc.runtime.kernels.gemm import blas_layout, gemm_kernel, integer_matmul_kernel
 from graphc.runtime.kernels.index import additions, indices_check
 from graphc.runtime.kernels.loops import block_count, loop_kernel, loop_space, result_order
@@ -59,6 +66,7 @@ class Lowered:
         self._views: dict[Value, View] = {}
         self._batch_innermost: dict[Value, View] = {}
         self._layouts = Layouts(graph)
+        self._parts = _parts(graph)
         self._node: Node
         self._state = {variable: place for place, (variable, _) in enumerate(graph.updates)}
         for node in graph.nodes:
@@ -169,6 +177,8 @@ class Lowered:
             self._control(node)
         elif name in kernels:
             self._structured(node)
+        elif name == "conv" and is_flat(node):
+            self._flat_convolution(node)
         elif name in view_kernels:
             self._strided(node)
         else:
@@ -193,10 +203,13 @@ class Lowered:
     def _body(self, node: Node, body: Graph) -> None:
         inputs = [self._views[value] for value in node.inputs]
         order = operand_order(inputs, len(loop_space(body)))
-        outputs = [
-            self._result(value, self._layouts.order(value, order and result_order(inside, order)))
-            for value, inside in zip(node.outputs, body.outputs, strict=True)
-        ]
+        outputs = []
+        for value, inside in zip(node.outputs, body.outputs, strict=True):
+            own = order and result_order(inside, order)
+            if value in self._parts and inside.node.op.reduction is None:
+                outputs.append(self._part(value, own))
+            else:
+                outputs.append(self._result(value, self._layouts.order(value, own)))
         self._loops(node.op.name, body, inputs, outputs)
 
     def _loops(self, name: str, body: Graph, inputs: list[View], outputs: list[View]) -> None:
@@ -240,14 +253,21 @@ class Lowered:
         )
 
     def _concatenate(self, node: Node) -> None:
-        target = self._result_like(node.output, [self._views[value] for value in node.inputs])
-        axis = node.attrs.axis
-        steps = (1,) * node.output.ndim
-        start: Size = 0
-        for value in node.inputs:
-            starts = [start if i == axis else 0 for i in range(value.ndim)]
-            self._copy(self._views[value], slice_view(target, starts, value.shape, steps))
-            start = start + value.shape[axis]
+        target = self._views.get(node.output)
+        if target is None:
+            target = self._result_like(node.output, [self._views[value] for value in node.inputs])
+        for value, starts in _part_starts(node):
+            if self._views[value].buffer is not target.buffer:
+                self._copy(self._views[value], slice_view(target, starts, value.shape, (1,) * value.ndim))
+
+    def _part(self, value: Value, order: tuple[int, ...] | None) -> View:
+        """The place, in a concatenation, of a value that nothing else reads."""
+        whole_value, starts = self._parts[value]
+        if whole_value not in self._views:
+            self._result(whole_value, self._layouts.order(whole_value, order))
+        view = slice_view(self._views[whole_value], starts, value.shape, (1,) * value.ndim)
+        self._views[value] = view
+        return view
 
     def _pad(self, node: Node) -> None:
         value, filler = node.inputs
@@ -325,6 +345,30 @@ class Lowered:
         kernel = kernels[node.op.name](node)
         self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
 
+    def _padded_images(self, value: Value, padding: Sequence[tuple[int, int]]) -> View:
+        """Images batch-innermost, without gaps, with zeros around them."""
+        shape = (*value.shape[:2], *(s + sum(pair) for s, pair in zip(value.shape[2:], padding, strict=True)))
+        target = whole(self._new(value.dtype, _items(shape)), shape, batch_innermost(value.ndim))
+        if shape == value.shape:
+            images = self._images(value)
+            return images if images.lies_like(target) else self._copy(images, target)
+        zero = constant(0, value.dtype)
+        self._copy(broadcast_view(whole(Buffer(value.dtype, 1, "constant", zero), ()), shape), target)
+        starts = (0, 0, *(low for low, _ in padding))
+        self._copy(self._views[value], slice_view(target, starts, value.shape, (1,) * value.ndim))
+        return target
+
+    def _flat_convolution(self, node: Node) -> None:
+        """A convolution of few images, whose rows of places are computed as one."""
+        images, weight = self._padded_images(node.inputs[0], node.attrs.padding), self._views[node.inputs[1]]
+        window, value = weight.shape[2:], node.output
+        flat = flat_views(
+            node.attrs, images, window, lambda items: self._new(value.dtype, items, value), value.shape[1]
+        )
+        self._views[value] = flat.result
+        kernel = conv_kernel("conv", flat.attrs, flat.x, weight, flat.y)
+        self._step("conv", [images.buffer, weight.buffer], [flat.result.buffer], lambda shared: kernel)
+
     def _strided(self, node: Node) -> None:
         images = IMAGES.get(node.op.name, frozenset())
         inputs = [self._images(v) if i in images else self._views[v] for i, v in enumerate(node.inputs)]
@@ -336,6 +380,26 @@ class Lowered:
         kernel = view_kernels[node.op.name](node, inputs, outputs)
         reads, writes = [view.buffer for view in inputs], [view.buffer for view in outputs]
         self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
+
+
+def _part_starts(node: Node) -> Iterator[tuple[Value, list[Size]]]:
+    """The operands of a concatenation, and where each starts."""
+    start: Size = 0
+    for value in node.inputs:
+        yield value, [start if axis == node.attrs.axis else 0 for axis in range(value.ndim)]
+        start = start + value.shape[node.attrs.axis]
+
+
+def _parts(graph: Graph) -> dict[Value, tuple[Value, list[Size]]]:
+    """The values that one concatenation alone reads, which may be computed where they belong in it."""
+    results = set(graph.results)
+    return {
+        value: (node.output, starts)
+        for node in graph.nodes
+        if node.op.name == "concatenate"
+        for value, starts in _part_starts(node)
+        if len(graph.users[value]) == 1 and value not in results
+    }
 
 
 def lower(graph: Graph) -> Lowered:

@@ -21,7 +21,7 @@ from graphc.runtime.plan import Plan, PlannedBuffer, PlannedStep
 from graphc.runtime.program import BoundStep, Call, Program
 from graphc.runtime.views import Place
 
-__all__ = ["Fault", "Machine"]
+__all__ = ["Fault", "Machine", "Tables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,16 @@ class Fault:
         node: the operation that found it.
         value: the bad index.
         position: where it stands.
-        time: the step of the innermost loop.
+        times: the steps of the loops that it stands in, by their places along time, the outermost first.
     """
 
     node: Node
     value: int
     position: int
-    time: int | None = None
+    times: tuple[int, ...] = ()
 
 
-class _Tables:
+class Tables:
     """The words of a plan's steps, and the table of its steps."""
 
     def __init__(self, plan: Plan, program: Program, kernels: Mapping[str, int], arena: int) -> None:
@@ -49,8 +49,10 @@ class _Tables:
         self.status = np.zeros(STATUS_WORDS, np.int64)
         self.linked: dict[tuple[Place, int], list[int]] = {}
         """For each input, output or state, the words that point at it."""
-        self.calls: dict[int, list[_Tables]] = {}
+        self.calls: dict[int, list[Tables]] = {}
         """For each step that calls programs, their tables."""
+        self._caller: Array | None = None
+        """The words by which a step calls this program."""
         self._kept: list[Array] = []
         words: list[int] = []
         rows: list[tuple[int, int, int, int]] = []
@@ -68,7 +70,7 @@ class _Tables:
             if step.calls:
                 arenas = [bases[buffer] for buffer in step.buffers[len(buffers) :]]
                 self.calls[number] = [
-                    _Tables(called, inner, kernels, place)
+                    Tables(called, inner, kernels, place)
                     for called, inner, place in zip(step.calls, bound.programs, arenas, strict=True)
                 ]
             rows.append((kernels[step.kernel.source], len(words) if step.calls else first, step.extent, step.chunk))
@@ -86,7 +88,7 @@ class _Tables:
         status = [self.status.ctypes.data] if step.kernel.faults else []
         return [*step.sizes, *status, *(_routine(name) for name in step.kernel.routines)]
 
-    def _link(self, bound: BoundStep, start: int, tail: int, called: list[_Tables]) -> None:
+    def _link(self, bound: BoundStep, start: int, tail: int, called: list[Tables]) -> None:
         """Let the words of called programs be set from those of the calling step."""
         base = self.words.ctypes.data + 8 * start
         calls = [self._call_table(call, tables, base) for call, tables in zip(bound.step.calls, called, strict=True)]
@@ -95,7 +97,7 @@ class _Tables:
         words = [base, self.status.ctypes.data, *calls, *sizes]
         self.words[place : place + len(words)] = words
 
-    def _call_table(self, call: Call, tables: _Tables, base: int) -> int:
+    def _call_table(self, call: Call, tables: Tables, base: int) -> int:
         sizes = self.plan.sizes
         runs = bind(call.runs, sizes)
         links: list[tuple[int, int, int, int]] = []
@@ -112,8 +114,9 @@ class _Tables:
         head += [runtime_address(), len(links), moving]
         table = np.array([*head, *(word for link in links for word in link)], np.int64)
         assert len(table) == CALL_WORDS + LINK_WORDS * len(links)
-        self._kept.append(table)
-        return table.ctypes.data
+        tables._caller = table
+        address: int = table.ctypes.data
+        return address
 
     def _address(self, item: PlannedBuffer, arena: int) -> int:
         """Where a buffer is; 0 for arguments and results, whose addresses change."""
@@ -133,22 +136,41 @@ class _Tables:
                 self._kept.append(array)
         return array.ctypes.data
 
-    def take_fault(self, step: int, time: int | None = None) -> Fault:
+    def use(self, rows: Array) -> None:
+        """Let the step that calls this program run other steps."""
+        self.rows = rows
+        assert self._caller is not None
+        self._caller[1:3] = rows.ctypes.data, len(rows)
+
+    def forget_fault(self) -> None:
+        """Make it ready for another run after one that found a fault."""
+        self.status[:] = 0
+        for called in self.calls.values():
+            for tables in called:
+                tables.forget_fault()
+
+    def take_fault(self, step: int, times: tuple[int, ...] = ()) -> Fault:
         """The fault that the last run found in a step; ready for another run after it."""
         code, value, position = map(int, self.status)
         self.status[:] = 0
-        if code >= NESTED_FAULT:
-            return self.calls[step][code - NESTED_FAULT].take_fault(value, position)
-        return Fault(self.program.steps[step].step.node, value, position, time)
+        bound = self.program.steps[step].step
+        if code < NESTED_FAULT:
+            return Fault(bound.node, value, position, times)
+        number = code - NESTED_FAULT
+        call = bound.calls[number]
+        if call.repeats:
+            last = bind(call.runs, self.plan.sizes) - 1
+            times = (*times, last - position if call.reverse else position)
+        return self.calls[step][number].take_fault(value, times)
 
 
-def _itemsize(tables: _Tables, place: Place, position: int) -> int:
+def _itemsize(tables: Tables, place: Place, position: int) -> int:
     graph = tables.program.graph
     values = {"input": graph.inputs, "output": graph.outputs, "carry": [variable for variable, _ in graph.updates]}
     return values[place][position].dtype.itemsize
 
 
-class Machine(_Tables):
+class Machine(Tables):
     """The tables of a whole program, which binds its arguments and runs.
 
     Attributes:

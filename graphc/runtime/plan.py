@@ -95,6 +95,11 @@ class Plan:
             for step in self.steps
         )
 
+    def alive_bytes(self) -> list[int]:
+        """For each step, the bytes of the arena that hold something while it runs."""
+        arena = [item for item in self.buffers if item.place == "arena"]
+        return [sum(item.bytes for item in arena if item.first <= i <= item.last) for i in range(len(self.steps))]
+
     def __str__(self) -> str:
         bound = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         arena = f"arena {self.arena_bytes:,} bytes (least possible {self.least_bytes:,})"

@@ -107,6 +107,15 @@ def relax(builder: Any) -> None:
         builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
 
 
+@instruction(_word)
+def ticks(builder: Any) -> Any:
+    """The processor's counter of time, which runs at one rate that :mod:`graphc.runtime.stamps` measures."""
+    kind = ir.FunctionType(WORD, [])
+    if platform.machine() == "aarch64":
+        return builder.asm(kind, "mrs $0, cntvct_el0", "=r", (), True)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.readcyclecounter"), [])
+
+
 @instruction(types.void, _word, _word, _word, _word, _word, _word)
 def call_share(builder: Any, address: Any, team: Any, kernel: Any, table: Any, extent: Any, chunk: Any) -> None:
     """Call the team's ``share`` at `address`."""
@@ -128,5 +137,6 @@ PRIMITIVES: dict[str, Any] = {
     "acquire": acquire,
     "fetch_add": fetch_add,
     "relax": relax,
+    "ticks": ticks,
     "call_share": call_share,
 }

@@ -1,87 +1,516 @@
-"""Time of each step of a plan."""
+"""Where the time of a call goes: each step timed within the native run, with its operations, bytes and memory.
+
+Every step is timed in runs that stamp it and a few others, so that the stamps take at most a small part of a run; what
+a stamp takes is known and taken off. Runs with no stamps but those at both ends tell what a call costs outside its
+steps: binding arguments, making result arrays, and coming back to Python.
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from os import PathLike
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from graphc.errors import Location
-from graphc.ir.dims import bind
+from graphc.errors import GraphError, Location
+from graphc.ir.graph import Node
+from graphc.ir.op import Array
+from graphc.ir.source import Phase
+from graphc.runtime.cost import member_shares, step_cost
 from graphc.runtime.executor import Executor
-from graphc.runtime.native import program_runner
+from graphc.runtime.machine import Machine
+from graphc.runtime.machine_limits import MachineLimits, machine_limits
+from graphc.runtime.stamps import Arrangement, Section, StampedMachine, seconds_per_tick, stamp_ticks
+from graphc.runtime.trace import Trace, trace_of
 
-__all__ = ["Profile", "ProfiledStep", "profile"]
+__all__ = ["Group", "Profile", "ProfiledStep", "profile"]
+
+View: TypeAlias = Literal["op", "scope", "line", "phase"]
+
+_STAMP_SHARE = 0.03
+"""The part of a run that its stamps may take."""
+
+_MOST_GROUPS = 8
+_FIRST_SECONDS = 5e-3
+"""For so long, calls are made that nobody looks at: the first ones are slow."""
+
+_PROFILE_SECONDS, _LEAST_REPEATS, _MOST_REPEATS = 0.1, 5, 500
+"""How often calls are repeated where that is not given: for so long, times the number of groups of steps."""
+
+_LEAST_ENTRIES, _MOST_ENTRIES = 1 << 14, 1 << 22
+"""Room for stamps: at first, and at most (64 MiB). A call that leaves more is profiled without steps of loops."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProfiledStep:
+    """A step of the plan, or of a program that a step calls, and what a call spends on it.
+
+    Attributes:
+        number: its place: ``"3"``, or ``"3.1"`` in the loop that step 3 runs (``"3.1.2"``: in its program 1).
+        name: of the kernel.
+        node: what it computes, or prepares, in the final graph or in a graph that a node holds.
+        runs: how often a call runs it; the other numbers are of all of them.
+        seconds: the median over the repeats.
+        flops: floating-point operations; see :class:`graphc.runtime.cost.Cost`.
+        bytes: read and written, each operand counted once.
+        memory: bytes of intermediate results alive while it runs; in a loop, of the loop's own.
+        tasks: how many parts it is cut into, which threads share.
+        inner: the steps of the programs that it calls.
+        parts: the nodes that it computes, with their parts of its time: one, or those of a fused group by their costs.
+    """
+
+    number: str
+    name: str
+    node: Node
+    runs: int
+    seconds: float
+    flops: int
+    bytes: int
+    memory: int
+    tasks: int
+    inner: tuple[ProfiledStep, ...]
+    parts: tuple[tuple[Node, float], ...]
+
+    @property
+    def location(self) -> Location | None:
+        """The user's line."""
+        return self.node.location
+
+    @property
+    def scope(self) -> str:
+        """The scopes that the user's line stood in."""
+        return self.node.scope
+
+    @property
+    def phase(self) -> Phase:
+        """Whether it belongs to the forward or to the backward graph."""
+        return self.node.phase
+
+    @property
+    def own_seconds(self) -> float:
+        """Without the steps of the programs that it calls."""
+        return max(0.0, self.seconds - sum(step.seconds for step in self.inner))
+
+    @property
+    def what(self) -> str:
+        """The operation, or those of its fused group."""
+        if len(self.parts) > 1:
+            return "fused: " + ", ".join(node.op.name for node, _ in self.parts)
+        return self.name
+
+    def all_steps(self) -> Iterator[ProfiledStep]:
+        """It, then those of the programs that it calls."""
+        yield self
+        for step in self.inner:
+            yield from step.all_steps()
 
 
 @dataclass(frozen=True, slots=True)
-class ProfiledStep:
-    """A step and its time.
+class Group:
+    """What a call spends on steps, or parts of fused steps, that have something in common.
 
     Attributes:
-        name: of the kernel.
-        seconds: the median over the repeats.
-        work: an estimate of its scalar operations.
-        location: the user's line.
+        name: what they have in common.
+        seconds: their time.
+        flops: their floating-point operations.
+        bytes: read and written.
+        steps: how many steps of the plan have a part in it.
     """
 
     name: str
     seconds: float
-    work: int
-    location: Location | None
+    flops: float
+    bytes: float
+    steps: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
-    """The steps of a plan in their order, with their times."""
+    """What a call of a compiled function spends its time on.
+
+    Attributes:
+        steps: those of the plan, in their order.
+        outside: seconds of a call outside its steps.
+        call_seconds: the median of calls that were not profiled, in turns with those that were.
+        overhead: by how much longer the profiled ones took, in proportion; as the shortest of each tell.
+        sizes: the values of the symbolic sizes.
+        limits: what the machine can do.
+        trace: when each step and task of one call ran.
+        complete: False where a loop ran so often that its steps could not be recorded.
+    """
 
     steps: tuple[ProfiledStep, ...]
+    outside: float
+    call_seconds: float
+    overhead: float
+    sizes: Mapping[str, int]
+    limits: MachineLimits
+    trace: Trace
+    complete: bool = True
 
     @property
     def seconds(self) -> float:
-        """The sum of all steps."""
-        return sum(step.seconds for step in self.steps)
+        """A call: all steps, and what is outside them."""
+        return self.outside + sum(step.seconds for step in self.steps)
+
+    def all_steps(self) -> Iterator[ProfiledStep]:
+        """The steps, each followed by those of the programs that it calls."""
+        for step in self.steps:
+            yield from step.all_steps()
+
+    @cached_property
+    def seconds_by_node(self) -> dict[Node, float]:
+        """Seconds of each node of the final graph, of the graphs of its loops and choices, and of its fused groups.
+
+        A node that several steps compute has the sum of them; one that holds a graph also has what the graph's nodes
+        have.
+        """
+        found: dict[Node, float] = defaultdict(float)
+        for step in self.all_steps():
+            found[step.node] += step.seconds
+            if len(step.parts) > 1:
+                for node, part in step.parts:
+                    found[node] += step.seconds * part
+        return dict(found)
+
+    def by(self, view: View) -> tuple[Group, ...]:
+        """The time by operation, scope, user's line or phase, the most first.
+
+        The time of a fused step is divided among its operations by their costs; that of a loop goes to its steps.
+
+        Raises:
+            GraphError: there is no such view.
+        """
+        if view not in _KEYS:
+            raise GraphError(f"there is no view {view!r}", expected=", ".join(map(repr, _KEYS)))
+        key = _KEYS[view]
+        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+        steps: dict[str, set[str]] = defaultdict(set)
+        for step in self.all_steps():
+            for node, part in step.parts:
+                name = key(step, node)
+                numbers = (step.own_seconds, step.flops if not step.inner else 0, step.bytes if not step.inner else 0)
+                sums[name] = [total + part * number for total, number in zip(sums[name], numbers, strict=True)]
+                steps[name].add(step.number)
+        groups = [
+            Group(name, seconds, flops, bytes, len(steps[name])) for name, (seconds, flops, bytes) in sums.items()
+        ]
+        return tuple(sorted(groups, key=lambda group: -group.seconds))
+
+    def table(self, view: Literal["step"] | View = "step", sort: bool = False) -> str:
+        """The profile as text.
+
+        Args:
+            view: a line for each step, operation, scope, user's line or phase.
+            sort: for steps, those that take most time first; the other views always are in this order.
+
+        Raises:
+            GraphError: there is no such view.
+        """
+        lines = self._step_lines(sort) if view == "step" else self._group_lines(view)
+        return "\n".join([*lines, *self._summary()])
 
     def __str__(self) -> str:
-        total = self.seconds or 1.0
-        lines = [f"{'step':>4}  {'kernel':<14} {'us':>10} {'share':>7} {'Gop/s':>8}  line"]
-        for number, step in enumerate(self.steps):
-            rate = step.work / step.seconds / 1e9 if step.seconds else 0.0
-            lines.append(
-                f"{number:>4}  {step.name:<14} {step.seconds * 1e6:>10.2f} {step.seconds / total:>7.1%} {rate:>8.2f}"
-                f"  {step.location or ''}"
+        return self.table()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile as dicts, lists, texts and numbers."""
+        return {
+            "seconds": self.seconds,
+            "outside": self.outside,
+            "call_seconds": self.call_seconds,
+            "overhead": self.overhead,
+            "complete": self.complete,
+            "sizes": dict(self.sizes),
+            "limits": {name: getattr(self.limits, name) for name in MachineLimits.__slots__},
+            "steps": [_step_dict(step) for step in self.steps],
+            **{f"by_{view}": [_group_dict(group) for group in self.by(view)] for view in get_args(View)},
+        }
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def save_trace(self, path: str | PathLike[str]) -> None:
+        """Write one call in the format of Chrome's tracing, which https://ui.perfetto.dev opens.
+
+        There is a track for each thread, with the steps and their tasks, and one for the memory of intermediate
+        results.
+        """
+        self.trace.save(path)
+
+    # --- text -----------------------------------------------------------------------------------------------------
+
+    def _step_lines(self, sort: bool) -> Iterator[str]:
+        yield (
+            f"{'step':<7} {'kernel':<16} {'runs':>6} {'us':>10} {'share':>6} {'GFLOP/s':>8} {'peak':>6} {'GB/s':>7}"
+            f" {'memory':>6} {'KiB':>9} {'tasks':>5}  line"
+        )
+        for step in sorted(self.all_steps(), key=lambda step: -step.seconds) if sort else self.all_steps():
+            what = f"  {step.what}" if step.what != step.name else ""
+            yield (
+                f"{step.number:<7} {step.name:<16} {step.runs:>6} {self._rates(step, step.seconds, self._peak(step))}"
+                f" {step.memory / 1024:>9.1f} {step.tasks:>5}  {step.location.short if step.location else ''}{what}"
             )
-        return "\n".join([*lines, f"total {self.seconds * 1e6:.2f} us"])
+
+    def _group_lines(self, view: View) -> Iterator[str]:
+        groups = self.by(view)
+        width = max([len(group.name) for group in groups] + [len(view)])
+        yield (
+            f"{view:<{width}} {'steps':>5} {'us':>10} {'share':>6} {'GFLOP/s':>8} {'peak':>6} {'GB/s':>7} {'memory':>6}"
+        )
+        for group in groups:
+            rates = self._rates(group, group.seconds, self.limits.flops_float32)
+            yield f"{group.name:<{width}} {group.steps:>5} {rates}"
+
+    def _rates(self, of: ProfiledStep | Group, seconds: float, peak: float) -> str:
+        flops, bytes = (of.flops / seconds, of.bytes / seconds) if seconds else (0.0, 0.0)
+        return (
+            f"{seconds * 1e6:>10.2f} {seconds / (self.seconds or 1.0):>6.1%} {flops / 1e9:>8.2f} {flops / peak:>6.1%}"
+            f" {bytes / 1e9:>7.2f} {bytes / self.limits.bytes_per_second:>6.0%}"
+        )
+
+    def _peak(self, step: ProfiledStep) -> float:
+        double = any(value.dtype.itemsize == 8 for value in step.node.outputs if value.dtype.is_float)
+        return self.limits.flops_float64 if double else self.limits.flops_float32
+
+    def _summary(self) -> Iterator[str]:
+        limits = self.limits
+        yield f"outside the steps {self.outside * 1e6:.2f} us"
+        yield (
+            f"total {self.seconds * 1e6:.2f} us; calls that are not profiled take {self.call_seconds * 1e6:.2f} us,"
+            f" profiled ones {self.overhead:+.1%}"
+        )
+        yield (
+            f"this machine with {limits.threads} threads: {limits.flops_float32 / 1e9:.0f} GFLOP/s in float32,"
+            f" {limits.flops_float64 / 1e9:.0f} in float64, {limits.bytes_per_second / 1e9:.1f} GB/s from memory;"
+            " more than 100% of that comes from caches"
+        )
+        if not self.complete:
+            yield "a loop runs too often for its steps to be recorded: they are left out"
 
 
-def profile(executor: Executor, args: tuple[Any, ...], named: Mapping[str, Any], repeats: int) -> Profile:
-    """Run the steps of an executor one by one, each ``repeats`` times in its turn, and restore the variables."""
-    with executor.bound(args, named) as (machine, _):
+_KEYS: dict[str, Callable[[ProfiledStep, Node], str]] = {
+    "op": lambda step, node: node.op.name if len(step.parts) > 1 else step.name,
+    "scope": lambda step, node: node.scope or "(no scope)",
+    "line": lambda step, node: node.location.short if node.location else "(unknown)",
+    "phase": lambda step, node: node.phase,
+}
+
+
+def _step_dict(step: ProfiledStep) -> dict[str, Any]:
+    location = step.location
+    return {
+        "number": step.number,
+        "kernel": step.name,
+        "ops": [node.op.name for node, _ in step.parts],
+        "scope": step.scope,
+        "phase": step.phase,
+        "file": location.filename if location else None,
+        "line": location.line if location else None,
+        "runs": step.runs,
+        "seconds": step.seconds,
+        "flops": step.flops,
+        "bytes": step.bytes,
+        "memory": step.memory,
+        "tasks": step.tasks,
+        "inner": [_step_dict(inner) for inner in step.inner],
+    }
+
+
+def _group_dict(group: Group) -> dict[str, Any]:
+    return {name: getattr(group, name) for name in Group.__slots__}
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------
+
+
+def profile(executor: Executor, args: tuple[Any, ...], named: Mapping[str, Any], repeats: int | None) -> Profile:
+    """Call an executor's program again and again, and restore the variables.
+
+    Raises:
+        FeedError: the arguments do not match the placeholders.
+        IndexFault: the data hold an index outside its axis.
+        GraphError: ``repeats`` is less than 1.
+    """
+    if repeats is not None and repeats < 1:
+        raise GraphError(f"repeats={repeats}", expected="at least 1")
+    limits = machine_limits()
+    with executor.prepared(args, named) as (machine, arrays):
         variables = [value.node.attrs.storage.array for value in executor.program.graph.variables]
         saved = [array.copy() for array in variables]
-        times: list[list[float]] = [[] for _ in machine.plan.steps]
-        status = np.zeros(3, np.int64)
-        uses_blas = machine.plan.uses_blas
-        runners = [program_runner(machine.rows[i : i + 1], status, uses_blas=uses_blas) for i in range(len(times))]
+        try:
+            return _Session(executor, machine, arrays, repeats).profile(limits)
+        finally:
+            for array, before in zip(variables, saved, strict=True):
+                array[...] = before
+
+
+class _Session:
+    """The calls that make a profile."""
+
+    def __init__(self, executor: Executor, machine: Machine, arrays: Sequence[Array], repeats: int | None) -> None:
+        self.executor = executor
+        self.machine = machine
+        self.arrays = arrays
+        self.repeats = repeats
+
+    def profile(self, limits: MachineLimits) -> Profile:
+        first = [self._call(self.machine, self.machine.run)]
+        while sum(first) < _FIRST_SECONDS and len(first) < _MOST_REPEATS:
+            first.append(self._call(self.machine, self.machine.run))
+        repeats = self.repeats or max(_LEAST_REPEATS, min(_MOST_REPEATS, int(_PROFILE_SECONDS / min(first))))
+        stamped, everything, complete = self._stamped()
+        runs = _counts(stamped)
+        groups = _groups(everything, runs, min(first) / seconds_per_tick())
+        ends, *arrangements = [stamped.arrange(group) for group in ((), *groups)]
+        calls: list[float] = []
+        outside: list[float] = []
+        native: dict[Arrangement, list[float]] = {arrangement: [] for arrangement in (ends, *arrangements)}
+        ticks: dict[int, list[float]] = {number: [] for number in everything}
         for _ in range(repeats):
-            for number, run in enumerate(runners):
-                start = time.perf_counter()
-                run()
-                times[number].append(time.perf_counter() - start)
-        for array, before in zip(variables, saved, strict=True):
-            array[...] = before
-    return Profile(
-        tuple(
-            ProfiledStep(
-                step.name,
-                statistics.median(taken),
-                bind(bound.kernel.work, machine.plan.sizes),
-                bound.step.node.location,
-            )
-            for step, taken, bound in zip(machine.plan.steps, times, executor.program.steps, strict=True)
+            calls.append(self._call(self.machine, self.machine.run))
+            seconds = self._stamped_call(ends)
+            native[ends].append(stamped.ticks)
+            outside.append(seconds - stamped.ticks * seconds_per_tick())
+            for arrangement, group in zip(arrangements, groups, strict=True):
+                self._stamped_call(arrangement)
+                native[arrangement].append(stamped.ticks)
+                sums = _sums(stamped)
+                for number in group:
+                    ticks[number].append(sums.get(number, 0.0))
+        self._stamped_call(stamped.arrange(everything, tasks=True))
+        # Stamps overlap with the kernels around them: what they take is seen in whole runs.
+        stamps = [sum(runs.get(number, 0) for number in group) + 1 for group in groups]
+        added = [min(native[arrangement]) - min(native[ends]) for arrangement in arrangements]
+        each = min(max(0.0, sum(added) / max(1, sum(stamps))), stamp_ticks())
+        within = _within(stamped.sections[0])
+        steps = {}
+        for group in groups:
+            for number in group:
+                count = runs.get(number, 0) + sum(runs.get(inner, 0) for inner in within[number] & {*group})
+                steps[number] = max(0.0, statistics.median(ticks[number]) - count * each) * seconds_per_tick()
+        return Profile(
+            _profiled_steps(stamped.sections[0], steps, runs),
+            max(0.0, statistics.median(outside)),
+            statistics.median(calls),
+            statistics.mean(added or [0.0]) * seconds_per_tick() / min(calls),
+            self.machine.plan.sizes,
+            limits,
+            trace_of(stamped, seconds_per_tick()),
+            complete,
         )
-    )
+
+    def _stamped(self) -> tuple[StampedMachine, list[int], bool]:
+        """A machine with room for the stamps of all steps, which it has run, and these steps."""
+        stamped = StampedMachine(self.executor.twin(self.machine), _LEAST_ENTRIES)
+        steps = stamped.steps()
+        self._stamped_call(stamped.arrange(steps))
+        if stamped.log.full:
+            needed = stamped.log.count
+            stamped = StampedMachine(self.executor.twin(self.machine), min(2 * needed, _MOST_ENTRIES))
+            if needed > _MOST_ENTRIES:
+                steps = steps[: len(self.machine.plan.steps)]
+            self._stamped_call(stamped.arrange(steps))
+        return stamped, steps, not stamped.log.full and len(steps) == len(stamped.steps())
+
+    def _stamped_call(self, arrangement: Arrangement) -> float:
+        arrangement.prepare()
+        return self._call(arrangement.stamped.machine, arrangement.run)
+
+    def _call(self, machine: Machine, run: Callable[[], int]) -> float:
+        """Seconds of a call, as the executor makes it."""
+        start = time.perf_counter()
+        results = machine.results()
+        machine.bind((*self.arrays, *results))
+        fault = run()
+        seconds = time.perf_counter() - start
+        if fault >= 0:
+            # Nothing was written before the fault: the plain program finds it again, and knows where.
+            machine.forget_fault()
+            self.executor.run(self.machine, self.arrays)
+        return seconds
+
+
+def _counts(stamped: StampedMachine) -> dict[int, int]:
+    """How often the last run ran each step."""
+    numbers, counts = np.unique(stamped.spans()[:, 0], return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
+def _within(section: Section) -> dict[int, set[int]]:
+    """For each step of a program and of those that it calls, the steps of the programs that it calls."""
+    found: dict[int, set[int]] = {}
+    for place in range(len(section.tables.plan.steps)):
+        inner: dict[int, set[int]] = {}
+        for called in section.inner.get(place, ()):
+            inner |= _within(called)
+        found |= inner
+        found[section.first + place] = set(inner)
+    return found
+
+
+def _sums(stamped: StampedMachine) -> dict[int, float]:
+    """The ticks that the last run spent on each step."""
+    spans = stamped.spans()
+    numbers, places = np.unique(spans[:, 0], return_inverse=True)
+    sums = np.bincount(places, spans[:, 2] - spans[:, 1], len(numbers))
+    return dict(zip(numbers.tolist(), sums.tolist(), strict=True))
+
+
+def _groups(steps: Sequence[int], runs: Mapping[int, int], call_ticks: float) -> list[list[int]]:
+    """Steps that may be stamped in one run: neighbours, which share a stamp."""
+    costs = [runs.get(number, 0) * stamp_ticks() for number in steps]
+    limit = max(_STAMP_SHARE * call_ticks, sum(costs) / _MOST_GROUPS)
+    groups: list[list[int]] = []
+    room = 0.0
+    for number, cost in zip(steps, costs, strict=True):
+        if room < cost:
+            groups.append([])
+            room = limit - stamp_ticks()
+        groups[-1].append(number)
+        room -= cost
+    return groups
+
+
+def _profiled_steps(
+    section: Section, seconds: Mapping[int, float], runs: Mapping[int, int], prefix: str = ""
+) -> tuple[ProfiledStep, ...]:
+    tables = section.tables
+    sizes = tables.plan.sizes
+    alive = tables.plan.alive_bytes()
+    found = []
+    for place, (planned, bound) in enumerate(zip(tables.plan.steps, tables.program.steps, strict=True)):
+        number = section.first + place
+        label = f"{prefix}{place}"
+        called = section.inner.get(place, ())
+        inner = tuple(
+            step
+            for i, other in enumerate(called)
+            for step in _profiled_steps(other, seconds, runs, f"{label}.{i}." if len(called) > 1 else f"{label}.")
+        )
+        count = runs.get(number, 0)
+        cost = step_cost(bound, sizes)
+        found.append(
+            ProfiledStep(
+                label,
+                planned.name,
+                bound.step.node,
+                count,
+                seconds.get(number, 0.0),
+                count * cost.flops + sum(step.flops for step in inner),
+                count * cost.bytes + sum(step.bytes for step in inner),
+                alive[place],
+                max(1, -(-planned.extent // planned.chunk)),
+                inner,
+                tuple(member_shares(bound, sizes)),
+            )
+        )
+    return tuple(found)

@@ -39,12 +39,14 @@ class Call:
         links: where they lie.
         runs: how often it is run, where that is known.
         reverse: whether what moves goes from the last item to the first.
+        repeats: whether it is the step of a loop.
     """
 
     graph: Graph
     links: tuple[Link, ...]
     runs: Size = 1
     reverse: bool = False
+    repeats: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import FeedError
-from graphc.ir.binding import bind_sizes, check_constraints, check_items, label, needing_items
-from graphc.ir.build import infer_types
+from graphc.ir.binding import assumptions, bind_sizes, check_constraints, check_items, label, needing_items
 from graphc.ir.graph import Graph, Value
 from graphc.ir.interpret import interpret
 from graphc.ir.op import Array
-from graphc.ir.types import collect_constraints
 
 __all__ = ["evaluate_graph"]
 
@@ -42,9 +40,6 @@ def evaluate_graph(graph: Graph, feeds: Mapping[Value, Any]) -> list[Array]:
     for value, given in feeds.items():
         arrays[value] = np.asarray(given, value.dtype.numpy)
     sizes = bind_sizes([(value, array.shape) for value, array in arrays.items() if value.node.op.name == "placeholder"])
-    with collect_constraints() as constraints:
-        for node in graph.nodes:
-            infer_types(node.op, [value.type for value in node.inputs], node.attrs)
-    check_constraints(constraints, sizes)
+    check_constraints(assumptions(graph), sizes)
     check_items(needing_items(graph), sizes)
     return interpret(graph, arrays, sizes)

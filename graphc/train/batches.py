@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,6 +24,9 @@ class Batches:
 
     Iterating gives tuples of arrays with ``batch_size`` examples. They are views of buffers that the next batch
     overwrites: nothing is copied but the batch itself. Without shuffling they are views of the arrays.
+
+    Its state is the order of the iteration that was begun last, and how many batches that gave: where it is loaded, the
+    next iteration goes on there.
 
     Args:
         arrays: arrays with one length of the first axis.
@@ -59,6 +62,9 @@ class Batches:
                 remedy="add data, or use a smaller batch_size" + (", or drop_last=False" if drop_last else ""),
             )
         self._rng = np.random.default_rng(seed)
+        self._order = self._rng.bit_generator.state
+        self._given = 0
+        self._skipped = 0
 
     @property
     def examples(self) -> int:
@@ -71,7 +77,17 @@ class Batches:
         return -(-self.examples // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        spans = [slice(start, min(start + self.batch_size, self.examples)) for start in self._starts()]
+        self._order = self._rng.bit_generator.state
+        self._given, self._skipped = self._skipped, 0
+        for batch in self._batches(self._given):
+            self._given += 1
+            yield batch
+        self._order = self._rng.bit_generator.state
+        self._given = 0
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        """The batches of one iteration, without those before ``first``."""
+        spans = [slice(start, min(start + self.batch_size, self.examples)) for start in self._starts()[first:]]
         if not self.shuffle:
             yield from (tuple(array[span] for array in self.arrays) for span in spans)
             return
@@ -86,6 +102,34 @@ class Batches:
 
     def _starts(self) -> range:
         return range(0, self.examples, self.batch_size)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "examples": len(self.arrays[0]),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the iteration is, as JSON has it."""
+        return self._settings() | {"order": self._order, "given": self._given}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next iteration go on where :meth:`state_dict` was called: after the last batch that was given.
+
+        Raises:
+            GraphError: the state is that of other batches.
+        """
+        for name, own in self._settings().items():
+            if state[name] != own:
+                raise GraphError(
+                    f"the state of batches with {name}={state[name]} is loaded into batches with {name}={own}",
+                    expected="the same number of examples and the same options",
+                    remedy="use those, or load the model and optimizer alone and begin a new run",
+                )
+        self._rng.bit_generator.state = self._order = state["order"]
+        self._given = self._skipped = state["given"]
 
 
 def as_batches(data: Data, epochs: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool) -> Iterable[Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from graphc.errors import GraphError
 from graphc.ir.op import Array
 from graphc.ir.ops import Variable
 from graphc.train.history import History
+from graphc.train.monitor import Mode, Monitor
+
+if TYPE_CHECKING:
+    from graphc.train.run import Run
 
 __all__ = ["Callback", "EarlyStopping", "LambdaCallback"]
 
@@ -18,10 +20,10 @@ class Callback:
     """Methods that :func:`graphc.train.fit` calls. Those that return True end the run."""
 
     def on_train_begin(self, history: History) -> None:
-        """Before the first epoch."""
+        """Before the first epoch. The history of a resumed run holds what was done before."""
 
-    def on_epoch_begin(self, epoch: int) -> None:
-        """Before each epoch; they count from 1."""
+    def on_epoch_begin(self, epoch: int) -> bool | None:
+        """Before each epoch; they count from 1. An epoch that is resumed begins again."""
 
     def on_batch_end(self, step: int, metrics: dict[str, float]) -> bool | None:
         """After each step, with its own scalars; steps count from 1 over the whole run."""
@@ -29,8 +31,21 @@ class Callback:
     def on_epoch_end(self, epoch: int, metrics: dict[str, float]) -> bool | None:
         """After each epoch and its validation, with their means."""
 
+    def on_safe_point(self, run: Run) -> None:
+        """Where the run could be left and resumed: after each step and epoch, and at the end before `on_train_end`.
+
+        All callbacks have seen the step or epoch before the first of them is called here.
+        """
+
     def on_train_end(self, history: History) -> None:
         """After the last epoch, also where the run was ended early or interrupted."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the callback needs in a resumed run: arrays, and what JSON has, by name."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; called after `on_train_begin`."""
 
 
 class LambdaCallback(Callback):
@@ -65,8 +80,7 @@ class EarlyStopping(Callback):
         restore: variables, such as ``model.parameters()``, that get the values of the best epoch when the run ends.
 
     Attributes:
-        best: the best value so far.
-        best_epoch: its epoch, from 1; 0 before the first.
+        best_epoch: the epoch of the best value, from 1; 0 before the first.
     """
 
     def __init__(
@@ -74,20 +88,21 @@ class EarlyStopping(Callback):
         monitor: str = "validation_loss",
         patience: int = 0,
         min_delta: float = 0.0,
-        mode: Literal["min", "max"] = "min",
+        mode: Mode = "min",
         restore: Iterable[Variable] = (),
     ) -> None:
-        if mode not in ("min", "max"):
-            raise GraphError(f"mode={mode!r}", expected="'min' or 'max'")
-        self.monitor = monitor
         self.patience = patience
-        self.min_delta = min_delta
-        self.mode = mode
         self.restore = list(restore)
+        self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
         self._reset()
 
+    @property
+    def best(self) -> float:
+        """The best value so far."""
+        return self._monitor.best
+
     def _reset(self) -> None:
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self._monitor.reset()
         self.best_epoch = 0
         self._kept: list[Array] = []
 
@@ -95,23 +110,22 @@ class EarlyStopping(Callback):
         """Forget the run before."""
         self._reset()
 
+    def on_epoch_begin(self, epoch: int) -> bool:
+        """Whether a resumed run had come to its end before."""
+        return self._waited(epoch - 1)
+
     def on_epoch_end(self, epoch: int, metrics: dict[str, float]) -> bool:
         """Whether the metric has not improved for more than ``patience`` epochs.
 
         Raises:
             GraphError: there is no such metric.
         """
-        if self.monitor not in metrics:
-            raise GraphError(
-                f"EarlyStopping watches {self.monitor!r}, which is not among the metrics {', '.join(metrics)}",
-                expected="the name of a metric",
-                remedy="pass monitor=, or give fit a validation",
-            )
-        value = metrics[self.monitor]
-        gain = self.best - value if self.mode == "min" else value - self.best
-        if gain > self.min_delta:
-            self.best, self.best_epoch = value, epoch
+        if self._monitor.improved(metrics):
+            self.best_epoch = epoch
             self._kept = [variable.value for variable in self.restore]
+        return self._waited(epoch)
+
+    def _waited(self, epoch: int) -> bool:
         return epoch - self.best_epoch > self.patience
 
     def on_train_end(self, history: History) -> None:
@@ -119,3 +133,13 @@ class EarlyStopping(Callback):
         if self._kept:
             for variable, array in zip(self.restore, self._kept, strict=True):
                 variable.value = array
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, its epoch, and the arrays to restore."""
+        kept = {f"kept_{place}": array for place, array in enumerate(self._kept)}
+        return {"best": self._monitor.best, "best_epoch": self.best_epoch} | kept
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        self._monitor.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._kept = [state[f"kept_{place}"] for place in range(len(self.restore)) if f"kept_{place}" in state]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 __all__ = ["History"]
 
@@ -48,3 +50,11 @@ class History:
             self.metrics.setdefault(name, []).append(value)
         self.seconds.append(seconds)
         self.examples.append(examples)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, with a run that has not ended."""
+        vars(self).update(state, interrupted=False, stopped=False)

@@ -82,6 +82,16 @@ class Means:
         """The means so far, by name."""
         return {name: total / self.weight for name, total in zip(self.names or (), self._sums, strict=True)}
 
+    def state_dict(self) -> dict[str, Any]:
+        """The names, the sums and their weight, as JSON has them."""
+        return {"names": self.names, "sums": self._sums, "weight": self.weight}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.names = tuple(state["names"]) if state["names"] is not None else None
+        self._sums = list(state["sums"])
+        self.weight = state["weight"]
+
 
 def _scalars(result: Any) -> list[Any]:
     if isinstance(result, tuple | list):

@@ -14,16 +14,19 @@ _INTERVAL = 0.1
 
 
 class ProgressBar:
-    """The bar of one epoch: share of the examples, examples a second, means so far. Draws nothing if not ``shown``."""
+    """The bar of one epoch: share of the examples, examples a second, means so far. Draws nothing if not ``shown``.
 
-    def __init__(self, title: str, total: int | None, shown: bool) -> None:
+    It begins at ``done`` examples where the epoch is resumed.
+    """
+
+    def __init__(self, title: str, total: int | None, shown: bool, done: int = 0) -> None:
         self._bar: Any = None
-        self._done = 0
+        self._done = done
         self._last = time.perf_counter()
         if shown:
             from tqdm import tqdm
 
-            self._bar = tqdm(desc=title, total=total, unit=" examples", unit_scale=True)
+            self._bar = tqdm(desc=title, total=total, initial=done, unit=" examples", unit_scale=True)
 
     def __enter__(self) -> ProgressBar:
         return self

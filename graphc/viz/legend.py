@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from graphc.viz.style import EDGE, KINDS, MUTED, UPDATE_EDGE, Kind
+from graphc.viz.picture import Picture
+from graphc.viz.style import EDGE, KINDS, MUTED, UPDATE_EDGE
 
 if TYPE_CHECKING:
     import pydot
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 __all__ = ["legend"]
 
 
-def legend(kinds: Collection[Kind], *, updates: bool, copies: bool) -> pydot.Node:
+def legend(picture: Picture) -> pydot.Node:
     """A node that explains the kinds of nodes and the lines that occur."""
     import pydot
 
+    kinds = {item.kind for item in picture.items.values()}
     rows = [
-        _row(f'border="1" bgcolor="{kind.fill}" color="{kind.line}"', "", kind.name)
+        _row(f'border="1" bgcolor="{kind.fill}" color="{kind.line}"', "", kind.meaning)
         for kind in KINDS.values()
         if kind in kinds
     ]
-    if copies:
+    if any(item.copy for item in picture.items.values()):
         rows.append(_row(f'border="1" style="dashed" color="{MUTED}"', "", "copy from another region"))
     rows.append(_row("", _line("&#8212;&#8212;&gt;", EDGE["color"]), "value: dtype and shape"))
-    if updates:
+    if any(link.kind == "update" for link in picture.links):
         rows.append(_row("", _line("- - -&gt;", UPDATE_EDGE["color"]), "next value of a variable"))
     border = 'border="1" style="rounded" color="#cbd2d9"'
     table = f'<table {border} cellborder="0" cellspacing="3" cellpadding="2">{"".join(rows)}</table>'

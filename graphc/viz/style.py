@@ -13,6 +13,7 @@ __all__ = [
     "BODY",
     "COPY",
     "EDGE",
+    "FONT",
     "GRAPH",
     "GROUP",
     "KINDS",
@@ -20,10 +21,12 @@ __all__ = [
     "LINK",
     "MUTED",
     "NODE",
+    "PART",
     "REGIONS",
     "SCOPE",
     "UPDATE_EDGE",
     "Kind",
+    "class_of",
     "kind_of",
 ]
 
@@ -40,6 +43,10 @@ class Kind:
     fill: str
     line: str
     style: Mapping[str, str] = field(default_factory=dict)
+    meaning: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "meaning", self.meaning or self.name)
 
 
 _KINDS = (
@@ -54,6 +61,7 @@ _KINDS = (
     Kind("random", "#ffe3c9", "#d2711f"),
     Kind("fused", "#e6ebf1", "#52606d"),
     Kind("update", "#fcd6d2", "#c5392c"),
+    Kind("closed", "#f8f9fb", "#52606d", {"peripheries": "2"}, "closed box"),
     Kind("output", "#2f3e4e", "#2f3e4e", {"fontcolor": "#ffffff"}),
 )
 KINDS = MappingProxyType({kind.name: kind for kind in _KINDS})
@@ -62,6 +70,12 @@ KINDS = MappingProxyType({kind.name: kind for kind in _KINDS})
 LEAVES = frozenset({KINDS["placeholder"], KINDS["variable"], KINDS["constant"]})
 COPY = MappingProxyType({"shape": "box", "style": "rounded,filled,dashed"})
 """How a leaf looks that stands in another region."""
+
+
+def class_of(kind: Kind) -> str:
+    """What style sheets call a kind."""
+    return kind.name
+
 
 _PRODUCTS = frozenset({"matmul", "gemm"})
 
@@ -134,6 +148,7 @@ LINK = MappingProxyType({"style": "dotted", "arrowhead": "none"})
 SCOPE = MappingProxyType(
     {"style": "rounded,filled", "fillcolor": "#ffffffb0", "color": "#b8c2cc", "fontsize": "11", "fontcolor": MUTED}
 )
+PART = MappingProxyType({**SCOPE, "style": "rounded,dashed"})
 GROUP = MappingProxyType(
     {
         "style": "rounded,filled",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from tests.examples.test_examples import number_after, run
+from tests.examples.running import number_after, run
 
 
 def test_char_lstm_learns_and_writes() -> None:

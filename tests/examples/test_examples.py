@@ -1,35 +1,11 @@
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.examples.running import number_after, run
+
 STAGES = ("1-as-written", "2-differentiated", "3-final")
-
-
-def run(name: str, *arguments: str) -> str:
-    """What an example prints; the test fails if its exit code is not 0."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / name), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def number_after(text: str, output: str) -> float:
-    """The last number that stands after the text."""
-    found = re.findall(rf"{text} ([-+\d.]+)", output)
-    assert found, output
-    return float(found[-1])
 
 
 def test_linear_regression_finds_the_least_squares_line() -> None:

@@ -17,7 +17,7 @@ from tests.support import as_list, placeholders_for, sample_cases
 
 # Leaves have nothing to evaluate, derivatives are expanded before anything is.
 WITHOUT_SAMPLES = {"placeholder", "variable", "grad", "jvp"}
-# What becomes views and copies, leaves of the plan, matrix products, additions at indices; and what passes replace before that.
+# What becomes views and copies, leaves of the plan, products, additions; and what passes replace before that.
 LOWERED = {"concatenate", "pad", "matmul", "gemm", "fused", "placeholder", "variable", "constant", "dim_size", *CONTROL}
 LOWERED |= {"index_add", "scatter_add"}
 REPLACED = {"grad", "jvp", "custom_gradient", "with_updates"}

@@ -13,8 +13,8 @@ from graphc.ir.build import apply_one
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.op import NoAttrs, OpDef
 from graphc.ir.printer import to_text
-from graphc.ir.types import TensorType
 from graphc.ir.pullback import pullback
+from graphc.ir.types import TensorType
 from graphc.passes.autodiff import Autodiff
 from graphc.passes.dce import Dce
 from graphc.passes.recognize import Recognize

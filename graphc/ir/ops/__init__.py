@@ -1,5 +1,6 @@
 """The operations, and the public functions that build them."""
 
+import typing
 from types import ModuleType
 
 from graphc.ir.ops.activations import *
@@ -20,6 +21,7 @@ from graphc.ir.ops.effects import *
 from graphc.ir.ops.einsum import *
 from graphc.ir.ops.fused import *
 from graphc.ir.ops.index import *
+from graphc.ir.ops.interpolate import *
 from graphc.ir.ops.leaves import *
 from graphc.ir.ops.linalg import *
 from graphc.ir.ops.losses import *
@@ -40,7 +42,8 @@ from graphc.ir.ops.update import *
 from graphc.ir.ops.while_loop import *
 from graphc.ir.ops.window import *
 
-# The public functions alone: not the files that they stand in.
-__all__ = [
-    name for name, value in globals().items() if not (name.startswith("_") or isinstance(value, type | ModuleType))
-]
+if not typing.TYPE_CHECKING:  # type checkers read the lists of the files
+    # The public functions alone: not the files that they stand in.
+    __all__ = [
+        name for name, value in globals().items() if not (name.startswith("_") or isinstance(value, type | ModuleType))
+    ]

@@ -11,13 +11,14 @@ import numpy as np
 from graphc.errors import DTypeError, GraphError, ShapeError
 from graphc.ir.build import apply, made_nodes
 from graphc.ir.closure import close
-from graphc.ir.graph import Graph, Node, Value, reachable
+from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.interpret import run_body
 from graphc.ir.op import Array, OpDef, Sample, Trimmed, registry
 from graphc.ir.ops.arithmetic import multiply
 from graphc.ir.ops.creation import zeros
-from graphc.ir.ops.leaves import as_value, placeholder
+from graphc.ir.ops.leaves import argument, as_value, placeholder
 from graphc.ir.ops.reduce import sum
+from graphc.ir.ops.scan import as_leaf, values_of
 from graphc.ir.ops.transcendental import exp, sin
 from graphc.ir.pullback import cotangents_of
 from graphc.ir.residuals import residuals
@@ -127,21 +128,16 @@ def _with_residuals(node: Node, branches: Sequence[_Branch]) -> tuple[Value, ...
         return apply(node.op, node.inputs, CondAttrs(*graphs)).outputs
 
 
-def _trim(node: Node, live: Collection[int]) -> Trimmed | None:
+def _trim(node: Node, live: Collection[int], prune: Callable[[Graph], Graph]) -> Trimmed | None:
     branches: tuple[Graph, Graph] = (node.attrs.true, node.attrs.false)
     outputs = [place for place in range(len(node.outputs)) if place in live]
-    used = [set(reachable([branch.outputs[place] for place in outputs])) for branch in branches]
+    read = {inner for branch in branches for inner in prune(branch.part((), outputs)).nodes}
     operands = [
-        place
-        for place in range(len(node.inputs) - 1)
-        if any(branch.inputs[place].node in nodes for branch, nodes in zip(branches, used, strict=True))
+        place for place in range(len(node.inputs) - 1) if any(branch.inputs[place].node in read for branch in branches)
     ]
-    if len(outputs) == len(node.outputs) and len(operands) == len(node.inputs) - 1:
+    graphs = [prune(branch.part(operands, outputs)) for branch in branches]
+    if all(new is old for new, old in zip(graphs, branches, strict=True)):
         return None
-    graphs = [
-        Graph.of([branch.inputs[place] for place in operands], [branch.outputs[place] for place in outputs])
-        for branch in branches
-    ]
     return Trimmed(CondAttrs(*graphs), (0, *(place + 1 for place in operands)), tuple(outputs))
 
 
@@ -234,46 +230,52 @@ def cond(condition: Any, if_true: Callable[..., Any], if_false: Callable[..., An
             f"cond: a condition of type {choice.type}",
             expected="a bool of shape ()",
             remedy="compare it with something: x > 0",
-            location=choice.node.location,
         )
-    leaves, structure = flatten(operands)
-    values = [as_value(leaf) for leaf in leaves]
+    if choice.shape != ():
+        raise ShapeError(
+            f"cond: a condition of type {choice.type}",
+            expected="a bool of shape ()",
+            remedy="reduce it with .any() or .all(), or choose item by item with gr.where",
+        )
+    values, structure = values_of(operands, "cond: operands")
     made = [_branch(function, values, structure) for function in (if_true, if_false)]
     (_, first, tree, _), (_, second, other, _) = made
     if tree != other:
-        raise GraphError(f"cond: the branches return {tree} and {other}", expected="results of one structure")
-    for path, left, right in zip(tree.paths("result"), first, second, strict=True):
+        raise GraphError(
+            f"cond: the branches return {tree} and {other}",
+            expected="results of one structure",
+            remedy="return the same tuples, lists and dicts from both",
+        )
+    pairs = []
+    for path, *leaves in zip(tree.paths("result"), first, second, strict=True):
+        left, right = (as_leaf(leaf, other, f"cond: {path}") for leaf, other in (leaves, leaves[::-1]))
+        pairs.append((left, right))
         if not unify_types(left.type, right.type):
             kind = ShapeError if left.dtype == right.dtype else DTypeError
             raise kind(
                 f"cond: {path} has type {left.type} in one branch and {right.type} in the other",
                 expected="equal types",
+                remedy=f"convert one with .astype('{left.dtype}')" if kind is DTypeError else "broadcast one",
                 location=right.node.location,
             )
-    captured: list[Value] = []
-    closed = []
-    for arguments, results, _, nodes in made:
-        outer, (results,), inside = close(arguments, results, inside=nodes)
-        closed.append((arguments, results, inside))
-        captured += outer
-    graphs, start = [], 0
-    for arguments, results, inside in closed:
-        own = range(start, start + len(inside))
-        parameters = [
-            inside[place - start] if place in own else placeholder(value.shape, value.dtype)
-            for place, value in enumerate(captured)
-        ]
+    closed = [
+        (arguments, *close(arguments, [pair[side] for pair in pairs], inside=nodes))
+        for side, (arguments, _, _, nodes) in enumerate(made)
+    ]
+    captured = list(dict.fromkeys(value for _, outer, _, _ in closed for value in outer))
+    graphs = []
+    for arguments, outer, (results,), inside in closed:
+        own = dict(zip(outer, inside, strict=True))
+        parameters = [own[value] if value in own else placeholder(value.shape, value.dtype) for value in captured]
         graphs.append(Graph.of([*arguments, *parameters], results))
-        start += len(inside)
     return tree.build(apply(COND, (choice, *values, *captured), CondAttrs(*graphs)).outputs)
 
 
 def _branch(
     function: Callable[..., Any], operands: Sequence[Value], structure: Tree
-) -> tuple[list[Value], list[Value], Tree, set[Node]]:
+) -> tuple[list[Value], list[Any], Tree, set[Node]]:
     """Arguments of a branch, its results and their structure, and the nodes that it is made of."""
-    arguments = [placeholder(value.shape, value.dtype) for value in operands]
+    arguments = [argument(value.type, "a branch of a cond") for value in operands]
     with made_nodes() as nodes:
-        leaves, tree = flatten(function(*structure.build(arguments)))
-        results = [as_value(leaf) for leaf in leaves]
+        results, tree = flatten(function(*structure.build(arguments)))
     return arguments, results, tree, nodes

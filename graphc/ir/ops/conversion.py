@@ -77,6 +77,11 @@ def float_dtype(dtype: DType) -> DType:
     return _at_least_float32(np.result_type(dtype.numpy, np.float16))
 
 
+def beside(operand: Operand, other: Operand) -> Value:
+    """An operand as a value; a Python scalar has the dtype in which it meets the other operand."""
+    return as_value(operand, common_dtype((operand, other)) if is_weak(operand) else None)
+
+
 def promoted(operands: Sequence[Operand], dtype: DType | None = None) -> tuple[Value, ...]:
     """The operands as values of one dtype: ``dtype``, or the one that they meet in."""
     chosen = dtype or common_dtype(operands)

@@ -14,6 +14,7 @@ from graphc.ir.op import Array, OpDef, Sample, no_gradient, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.creation import zeros_like
 from graphc.ir.ops.leaves import as_value, constant, placeholder
+from graphc.ir.source import phase
 from graphc.ir.substitute import substitute
 from graphc.ir.types import TensorType
 
@@ -60,6 +61,17 @@ JVP = registry.add(
         attrs=DerivativeAttrs,
     )
 )
+
+
+def differentiated_by(node: Node) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    """The values that a node differentiates, and those that it differentiates them by; none if it is no derivative."""
+    if node.op is GRAD:
+        count = node.attrs.outputs
+        return node.inputs[:count], node.inputs[2 * count :]
+    if node.op is JVP:
+        count = node.attrs.outputs
+        return node.inputs[:count], node.inputs[count : (count + len(node.inputs)) // 2]
+    return (), ()
 
 
 def _values(given: Value | Iterable[Value], what: str) -> tuple[Value, ...]:
@@ -270,7 +282,8 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
         single = isinstance(made[0], Value)
         results: tuple[Value, ...] = (made[0],) if single else tuple(made[0])
         seeds = [placeholder(value.shape, value.dtype) for value in results]
-        returned = made[1](*seeds)
+        with phase("backward"):
+            returned = made[1](*seeds)
         cotangents: tuple[Value, ...] = (returned,) if isinstance(returned, Value) else tuple(returned)
         if [value.type for value in cotangents] != [value.type for value in values]:
             raise GradientError(

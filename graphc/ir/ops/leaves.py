@@ -17,6 +17,7 @@ from graphc.ir.types import DType, Shape, TensorType, dtype_of, float32, int64, 
 
 __all__ = [
     "Variable",
+    "argument",
     "as_shape",
     "as_value",
     "constant",
@@ -33,6 +34,7 @@ class PlaceholderAttrs:
     dtype: DType
     shape: Shape
     name: str | None = None
+    owner: str = field(default="", repr=False)
 
 
 PLACEHOLDER = registry.add(
@@ -49,6 +51,11 @@ PLACEHOLDER = registry.add(
 
 def _never(attrs: Any) -> Array:
     raise AssertionError("the interpreter takes leaves from its feeds")
+
+
+def argument(type: TensorType, owner: str) -> Value:
+    """A placeholder for an argument of a function whose graph a node holds; messages name it ``owner``."""
+    return apply(PLACEHOLDER, (), PlaceholderAttrs(type.dtype, type.shape, owner=owner)).outputs[0]
 
 
 class Storage:

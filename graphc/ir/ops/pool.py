@@ -264,7 +264,7 @@ def _max_samples() -> list[Sample]:
 
 def _found_samples(pool: Callable[[Value, Value, PoolAttrs], Value], back: bool) -> list[Sample]:
     """Samples of operations on positions that were found."""
-    found = np.array([[[0, 1], [7, 6]], [[-1, 5], [5, 5]]], np.int32)
+    found = np.array([[[0, 2], [5, 7]], [[-1, 3], [4, 6]]], np.int32)
     x = sample_array(2, *((2, 2) if back else (2, 4)))
     windows = Windows((2, 4), (2, 2), (2, 3), (1, 2), (1, 0), (1, 1))
     return [
@@ -293,7 +293,7 @@ MAX_POOL: OpDef = registry.add(
 MAX_POOL_GRAD: OpDef = registry.add(
     OpDef(
         "max_pool_grad",
-        "The items of windows added at positions of the pooled axes: the adjoint of max_pool_pick.",
+        "An item for each window added at the position that was found in it: the adjoint of max_pool_pick.",
         infer=_infer_max_grad,
         evaluate=lambda attrs, g, found: _scattered(attrs, g, _flat(attrs, found)[..., None]),
         vjp=lambda node, g: (max_pool_pick(g, node.inputs[1], node.attrs), None),
@@ -305,7 +305,7 @@ MAX_POOL_GRAD: OpDef = registry.add(
 MAX_POOL_PICK: OpDef = registry.add(
     OpDef(
         "max_pool_pick",
-        "The items at positions of the pooled axes, one for each window; 0 at -1.",
+        "The item at the position that was found in each window; 0 for -1.",
         infer=_infer_pick,
         evaluate=_evaluate_pick,
         vjp=lambda node, g: (max_pool_grad(g, node.inputs[1], node.attrs), None),

@@ -15,15 +15,18 @@ from graphc.ir.dims import Dim, Size, bind
 from graphc.ir.graph import BoundGraph, Graph, Node, Value
 from graphc.ir.interpret import run_body
 from graphc.ir.op import Array, OpDef, Sample, Trimmed, registry
+from graphc.ir.operators import Operand
 from graphc.ir.ops.arithmetic import add, multiply
-from graphc.ir.ops.conversion import cast
-from graphc.ir.ops.leaves import as_value, is_weak, placeholder
+from graphc.ir.ops.conversion import beside
+from graphc.ir.ops.leaves import argument, as_value, is_weak
 from graphc.ir.ops.scan_gradient import scan_vjp
 from graphc.ir.ops.transcendental import tanh
 from graphc.ir.trees import Tree, flatten
-from graphc.ir.types import TensorType, promote, unify, unify_types
+from graphc.ir.types import TensorType, int8, int64, promote, unify, unify_types
 
 __all__ = ["scan"]
+
+_STEP = "the step of a scan"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -92,28 +95,27 @@ def _evaluate(attrs: Any, *arrays: Array) -> tuple[Array, ...]:
     return (*carry, *stacked)
 
 
-def _trim(node: Node, live: Collection[int]) -> Trimmed | None:
+def _trim(node: Node, live: Collection[int], prune: Callable[[Graph], Graph]) -> Trimmed | None:
     attrs = node.attrs
     body: Graph = attrs.body
     first, carries = attrs.constants, attrs.carries
     needed = {place for place in live if place < carries}
     outputs = [place for place in range(carries, len(body.outputs)) if place in live]
     while True:
-        trimmed = Graph.of((), [body.outputs[place] for place in (*sorted(needed), *outputs)])
-        used = {value for value in body.inputs if value.node in set(trimmed.nodes)}
-        more = {place for place in range(carries) if body.inputs[first + place] in used} - needed
+        kept = [*sorted(needed), *outputs]
+        read = set(prune(body.part((), kept)).nodes)
+        more = {place for place in range(carries) if body.inputs[first + place].node in read} - needed
         if not more:
             break
         needed |= more
-    kept = [*sorted(needed), *outputs]
     inputs = [
         place
         for place, value in enumerate(body.inputs)
-        if (place - first in needed if first <= place < first + carries else value in used)
+        if (place - first in needed if first <= place < first + carries else value.node in read)
     ]
-    if len(kept) == len(body.outputs) and len(inputs) == len(body.inputs):
+    graph = prune(body.part(inputs, kept))
+    if graph is body:
         return None
-    graph = Graph.of([body.inputs[place] for place in inputs], [body.outputs[place] for place in kept])
     slices = sum(place >= first + carries for place in inputs)
     return Trimmed(replace(attrs, body=graph, carries=len(needed), slices=slices), tuple(inputs), tuple(kept))
 
@@ -207,11 +209,12 @@ def scan(
             ys.append(y)
         return carry, np.stack(ys)
 
-    ``step`` is called once, with symbolic values, to make the graph of a step: neither the graph nor the time to
-    compile it grows with the number of steps, and the steps run without a return to Python. Its gradient is a scan too,
-    from the other end. ``step`` may use values from around it, variables too; what it computes from those alone is
-    computed once, before the first step. Random numbers that do not depend on its arguments are therefore the same in
-    all steps: draw those of all steps at once, and pass them in ``xs``.
+    ``step`` is called with symbolic values, to make the graph of a step: once, and once more where ``init`` holds
+    Python's numbers. Neither the graph nor the time to compile it grows with the number of steps, and the steps run
+    without a return to Python. Its gradient is a scan too, from the other end. ``step`` may use values from around it,
+    variables too; what it computes from those alone is computed once, before the first step. Random numbers that do not
+    depend on its arguments are therefore the same in all steps: draw those of all steps at once, and pass them in
+    ``xs``.
 
     Args:
         step: from the state and a slice to the next state, of the same structure, dtypes and shapes, and an output.
@@ -231,24 +234,25 @@ def scan(
             the state.
     """
     carried, carry_tree = flatten(init)
-    sliced, slice_tree = flatten(xs)
-    arrays = [as_value(leaf) for leaf in sliced]
+    arrays, slice_tree = values_of(xs, "scan: xs")
     length = _length(arrays, list(slice_tree.paths("xs")), length)
-    slices = [placeholder(value.shape[1:], value.dtype) for value in arrays]
+    slices = [argument(TensorType(value.dtype, value.shape[1:]), _STEP) for value in arrays]
 
     def run(before: Any) -> tuple[Any, Any]:
-        made = step(before, slice_tree.build(slices))
+        made: Any = step(before, slice_tree.build(slices))
         if not (isinstance(made, tuple) and len(made) == 2):
             raise GraphError(
                 f"scan: the step returned {made!r}",
-                expected="a pair: the next state and an output (None where there is none)",
+                expected="a pair: the next state and an output",
+                remedy="return (state, output), with None for an output where there is none",
             )
         return made
 
-    state = initial_state(carried, carry_tree, lambda before: run(before)[0])
-    before = [placeholder(value.shape, value.dtype) for value in state]
+    state = initial_state(carried, carry_tree, lambda before: run(before)[0], "scan")
+    before = [argument(value.type, _STEP) for value in state]
     made = run(carry_tree.build(before))
-    after, output_tree, outputs = next_state(before, carry_tree, made[0], "scan: the step"), *_outputs(made[1])
+    after = next_state(before, carry_tree, made[0], "scan")
+    outputs, output_tree = values_of(made[1], "scan: output")
     captured, (after, outputs), inside = close([*before, *slices], after, outputs)
     body = Graph.of([*inside, *before, *slices], [*after, *outputs])
     attrs = ScanAttrs(body, len(before), len(slices), length, reverse)
@@ -256,22 +260,47 @@ def scan(
     return carry_tree.build(results[: len(before)]), output_tree.build(results[len(before) :])
 
 
-def _outputs(tree: Any) -> tuple[Tree, list[Value]]:
+def values_of(tree: Any, what: str) -> tuple[list[Value], Tree]:
+    """The leaves of nested containers as values, and their structure; ``what`` names the whole in messages.
+
+    Raises:
+        DTypeError: a leaf is nothing that could be a value.
+    """
     leaves, structure = flatten(tree)
-    return structure, [as_value(leaf) for leaf in leaves]
+    return [as_leaf(leaf, leaf, path) for leaf, path in zip(leaves, structure.paths(what), strict=True)], structure
 
 
-def initial_state(leaves: Sequence[Any], structure: Tree, step: Callable[[Any], Any]) -> list[Value]:
+def as_leaf(leaf: Any, other: Operand, path: str) -> Value:
+    """A leaf as a value; a Python scalar in the dtype in which it meets the other operand."""
+    try:
+        return beside(leaf, other)
+    except DTypeError as error:
+        raise DTypeError(
+            f"{path} is {leaf!r}",
+            expected="a value, a number or an array, or these in tuples, lists and dicts",
+            remedy=error.remedy or "convert it to an array",
+        ) from None
+
+
+def initial_state(leaves: Sequence[Any], structure: Tree, step: Callable[[Any], Any], who: str) -> list[Value]:
     """The state before the first step. Python's numbers take the dtypes that the step gives them."""
-    state = [as_value(leaf) for leaf in leaves]
-    weak = [is_weak(leaf) for leaf in leaves]
-    if any(weak):
-        made, found = flatten(step(structure.build([placeholder(value.shape, value.dtype) for value in state])))
-        if found == structure:
-            kinds = [as_value(leaf, old.dtype).dtype for leaf, old in zip(made, state, strict=True)]
-            for place, (kind, old) in enumerate(zip(kinds, state, strict=True)):
-                if weak[place] and promote(kind, old.dtype) == kind:
-                    state[place] = cast(old, kind)
+    state = [as_leaf(leaf, leaf, path) for leaf, path in zip(leaves, structure.paths(f"{who}: init"), strict=True)]
+    if not any(map(is_weak, leaves)):
+        return state
+    # As int8, an integer does not widen what it meets: what comes out wider has met something.
+    kinds = [
+        int8 if is_weak(leaf) and value.dtype == int64 else value.dtype
+        for leaf, value in zip(leaves, state, strict=True)
+    ]
+    types = [TensorType(kind, value.shape) for kind, value in zip(kinds, state, strict=True)]
+    before = [argument(type, f"the step of a {who}") for type in types]
+    after, found = flatten(step(structure.build(before)))
+    if found != structure:
+        return state
+    for place, (leaf, old, new) in enumerate(zip(leaves, before, after, strict=True)):
+        taken = as_leaf(new, old, f"{who}: the next state").dtype
+        if is_weak(leaf) and taken != old.dtype and promote(taken, old.dtype) == taken:
+            state[place] = as_value(leaf, taken)
     return state
 
 
@@ -284,20 +313,24 @@ def next_state(before: Sequence[Value], structure: Tree, made: Any, who: str) ->
     leaves, found = flatten(made)
     if found != structure:
         raise GraphError(
-            f"{who} made a state of the structure {found}", expected=f"that of the state before it: {structure}"
+            f"{who}: the step made a state of the structure {found}",
+            expected=f"that of the state before it: {structure}",
+            remedy="return the state in the tuples, lists and dicts that it came in",
         )
-    after = [as_value(leaf, old.dtype) for leaf, old in zip(leaves, before, strict=True)]
-    for path, old, new in zip(structure.paths("state"), before, after, strict=True):
+    after = []
+    for path, old, leaf in zip(structure.paths("state"), before, leaves, strict=True):
+        new = as_leaf(leaf, old, f"{who}: {path}")
+        after.append(new)
         if new.dtype != old.dtype:
             raise DTypeError(
-                f"{who} made {path} of type {new.type}",
+                f"{who}: the step made {path} of type {new.type}",
                 expected=f"{old.type}, as it was before the step",
                 remedy=f"start with {new.dtype}, or convert it with .astype('{old.dtype}')",
                 location=new.node.location,
             )
         if not unify_types(new.type, old.type):
             raise ShapeError(
-                f"{who} made {path} of type {new.type}",
+                f"{who}: the step made {path} of type {new.type}",
                 expected=f"{old.type}, as it was before the step",
                 remedy="start with a state of the shape that the step makes",
                 location=new.node.location,
@@ -306,20 +339,28 @@ def next_state(before: Sequence[Value], structure: Tree, made: Any, who: str) ->
 
 
 def _length(arrays: Sequence[Value], paths: Sequence[str], given: Size | None) -> Size:
-    if given is not None and not isinstance(given, int | np.integer | Dim):
-        raise DTypeError(f"scan: length={given!r}", expected="an integer or a symbolic size")
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int | np.integer | Dim)):
+        raise DTypeError(
+            f"scan: length={given!r}",
+            expected="an integer or a symbolic size",
+            remedy="use gr.while_loop where the number of steps is computed from data",
+        )
     length = given if given is None or isinstance(given, Dim) else int(given)
     if isinstance(length, int) and length < 0:
         raise ShapeError(f"scan: length={length}", expected="at least 0")
     for path, value in zip(paths, arrays, strict=True):
         if value.ndim == 0:
-            raise ShapeError(f"scan: {path} is 0-d", expected="an axis to go along", location=value.node.location)
+            raise ShapeError(
+                f"scan: {path} is 0-d",
+                expected="an axis to go along",
+                remedy="use it in the step without passing it in xs; pass numbers as one array",
+            )
         common = value.shape[0] if length is None else unify(value.shape[0], length)
         if common is None:
             raise ShapeError(
                 f"scan: {path} has {value.shape[0]} slices",
                 expected=f"{length}, as " + ("length says" if given is not None else f"{paths[0]} has"),
-                location=value.node.location,
+                remedy="cut the longer one, or pad the shorter one",
             )
         length = common
     if length is None:

@@ -97,7 +97,12 @@ class _Backward:
 
         # The backward step, in terms of placeholders for what it reads.
         inside = {value: placeholder(value.shape, value.dtype) for value in (*stored, *fixed)}
-        emitted = [value for value in dict.fromkeys(operands) if value.node in backward and value not in set(slices)]
+        received = set(self.state_seeds)
+        emitted = [
+            value
+            for value in dict.fromkeys(operands)
+            if (value.node in backward or value in received) and value not in set(slices)
+        ]
         new = substitute([*state, *summed, *slices, *emitted], inside)
         sums = [placeholder(value.shape, value.dtype) for value in summed]
         places = iter(new[len(state) : len(state) + len(summed)])
@@ -129,6 +134,7 @@ class _Backward:
         ).outputs
 
         stacked = dict(for_all_steps)
+        stacked.update(sliced)
         stacked.update(zip(self.slices, self.node.inputs[first:], strict=True))
         stacked.update(zip((*slices, *emitted), results[len(initial) :], strict=True))
         to_state = dict(zip(carried, results[: len(carried)], strict=True))

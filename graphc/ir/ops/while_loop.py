@@ -11,17 +11,19 @@ import numpy as np
 from graphc.errors import DTypeError, GradientError, GraphError, ShapeError
 from graphc.ir.build import apply
 from graphc.ir.closure import close
-from graphc.ir.graph import Graph, Node, Value, reachable
+from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.interpret import run_body
 from graphc.ir.op import Array, OpDef, Sample, Trimmed, registry
 from graphc.ir.ops.arithmetic import add, multiply
-from graphc.ir.ops.leaves import as_value, placeholder
+from graphc.ir.ops.leaves import argument, as_value
 from graphc.ir.ops.reduce import sum
 from graphc.ir.ops.scan import initial_state, next_state
 from graphc.ir.trees import flatten
 from graphc.ir.types import TensorType, unify_types
 
 __all__ = ["while_loop"]
+
+_STEP = "the step of a while_loop"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,26 +78,24 @@ def _vjp(node: Node, *cotangents: Value | None) -> Sequence[Value | None]:
     )
 
 
-def _trim(node: Node, live: Collection[int]) -> Trimmed | None:
+def _trim(node: Node, live: Collection[int], prune: Callable[[Graph], Graph]) -> Trimmed | None:
     attrs = node.attrs
     condition, body, first = attrs.condition, attrs.body, attrs.constants
+    asked = set(prune(condition.part((), [0])).nodes)
     needed = set(live)
     while True:
-        nodes = set(reachable([*condition.outputs, *(body.outputs[place] for place in sorted(needed))]))
-        pairs = list(zip(condition.inputs, body.inputs, strict=True))
-        used = {place for place, pair in enumerate(pairs) if any(value.node in nodes for value in pair)}
+        outputs = sorted(needed)
+        read = asked | set(prune(body.part((), outputs)).nodes)
+        pairs = enumerate(zip(condition.inputs, body.inputs, strict=True))
+        used = {place for place, pair in pairs if any(value.node in read for value in pair)}
         more = {place - first for place in used if place >= first} - needed
         if not more:
             break
         needed |= more
-    used |= {first + place for place in needed}
-    if len(used) == len(body.inputs):
+    inputs = sorted(used | {first + place for place in needed})
+    graphs = prune(condition.part(inputs, [0])), prune(body.part(inputs, outputs))
+    if graphs == (condition, body):
         return None
-    inputs, outputs = sorted(used), sorted(needed)
-    graphs = (
-        Graph.of([graph.inputs[place] for place in inputs], results)
-        for graph, results in ((condition, condition.outputs), (body, [body.outputs[place] for place in outputs]))
-    )
     return Trimmed(WhileAttrs(*graphs, len(outputs)), tuple(inputs), tuple(outputs))
 
 
@@ -153,8 +153,8 @@ def while_loop(condition: Callable[[Any], Any], step: Callable[[Any], Any], init
         GradientError: when it is compiled, if a gradient through the loop is asked for.
     """
     leaves, structure = flatten(init)
-    state = initial_state(leaves, structure, step)
-    before = [placeholder(value.shape, value.dtype) for value in state]
+    state = initial_state(leaves, structure, step, "while_loop")
+    before = [argument(value.type, _STEP) for value in state]
     go_on = as_value(condition(structure.build(before)))
     if not go_on.dtype.is_bool or go_on.shape != ():
         kind = ShapeError if go_on.dtype.is_bool else DTypeError
@@ -164,7 +164,7 @@ def while_loop(condition: Callable[[Any], Any], step: Callable[[Any], Any], init
             remedy="compare numbers; reduce an array with .any() or .all()",
             location=go_on.node.location,
         )
-    after = next_state(before, structure, step(structure.build(before)), "while_loop: the step")
+    after = next_state(before, structure, step(structure.build(before)), "while_loop")
     if not before:
         raise GraphError("while_loop: the state holds no value", expected="something that the condition depends on")
     captured, ((go_on,), after), inside = close(before, [go_on], after)

@@ -140,7 +140,7 @@ SLIDING_WINDOW: OpDef = registry.add(
 
 def sliding_window(
     x: Operand,
-    window: int | Sequence[int],
+    window: Size | Sequence[Size],
     axis: int | Sequence[int] | None = None,
     stride: int | Sequence[int] = 1,
     dilation: int | Sequence[int] = 1,
@@ -149,7 +149,7 @@ def sliding_window(
 
     Args:
         x: any shape and dtype.
-        window: how many items a window has along each of ``axis``.
+        window: how many items, known numbers, a window has along each of ``axis``.
         axis: the axes, each once. None for all: then ``window`` has an entry for each.
         stride: the distance from one window to the next; one for all axes, or one for each.
         dilation: the distance from one item of a window to the next; one for all axes, or one for each.

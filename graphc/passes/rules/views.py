@@ -85,13 +85,15 @@ def transpose_again(node: Node, matcher: Matcher) -> Value | None:
 
 
 def transpose_of_product(node: Node, matcher: Matcher) -> Value | None:
-    """``(a @ b).T`` is ``b.T @ a.T``: the product is then made in the order in which it is read."""
+    """``(a @ b).T`` is ``b.T @ a.T``: rows that are read as the last axis are made as the last axis."""
     product = matcher.producer(node.inputs[0], "matmul")
-    rank = node.output.ndim
-    if product is None or node.attrs.axes != (*range(rank - 2), rank - 1, rank - 2) or matcher.shared(node.inputs[0]):
+    rows, columns = node.output.ndim - 2, node.output.ndim - 1
+    if product is None or node.attrs.axes[-1] != rows or matcher.shared(node.inputs[0]):
         return None
     a, b = product.inputs
-    return ops.matmul(ops.swapaxes(b, -1, -2), ops.swapaxes(a, -1, -2))
+    swapped = {rows: columns, columns: rows}
+    axes = [swapped.get(axis, axis) for axis in node.attrs.axes]
+    return ops.transpose(ops.matmul(ops.swapaxes(b, -1, -2), ops.swapaxes(a, -1, -2)), axes)
 
 
 def slice_again(node: Node, matcher: Matcher) -> Value | None:

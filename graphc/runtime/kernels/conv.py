@@ -6,29 +6,46 @@ a batch of one is served as well.
 
 The window items that a place reads are an arithmetic progression along each axis, in the weight and in the input: a
 first one, how many, how far apart. That holds for the adjoint too, whose places read the windows that cover them. The
-tile (`graphc.runtime.conv_tiles`) sums over channels and window items in one order, so the bits of the result depend
-neither on the other images nor on how the places are divided among threads.
+tile (`graphc.runtime.conv_tiles`) sums over channels and window items in an order that sizes alone decide, so the bits
+of the result do not depend on how the places are divided among threads.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from graphc.ir.dims import Size, ceil_divide, maximum, minimum, product
 from graphc.ir.graph import Node
+from graphc.ir.ops.conv import ConvAttrs
 from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
 from graphc.runtime.kernels.product import panel_width
-from graphc.runtime.views import View, nominal
+from graphc.runtime.views import Buffer, View, contiguous_strides, nominal
 
-__all__ = ["IMAGES", "batch_innermost", "is_batch_innermost", "spatial_words"]
+__all__ = ["IMAGES", "batch_innermost", "conv_kernel", "flat_views", "is_batch_innermost", "is_flat", "spatial_words"]
 
 _VECTORS = {1: 8, 2: 6, 3: 4, 4: 3, 5: 2, 6: 2}
 """How many vectors wide a tile of so many rows is: as many sums as registers hold."""
 
+_TASKS = 16
+"""Parts of the work, at least: the channels are divided where there are fewer rows of places."""
+
+_FEW = 4
+"""Images that fill so little of a vector that the places beside them should fill the rest."""
 
 IMAGES = {"conv": frozenset((0,)), "conv_transpose": frozenset((0,)), "conv_weight": frozenset((0, 1))}
 """Which operands of an operation are images, to lie batch-innermost."""
+
+
+class Flat(NamedTuple):
+    """A convolution in another form: its geometry, its operand and its result; and the result in its own form."""
+
+    attrs: ConvAttrs
+    x: View
+    y: View
+    result: View
 
 
 def batch_innermost(ndim: int) -> tuple[int, ...]:
@@ -43,14 +60,13 @@ def is_batch_innermost(view: View) -> bool:
 
 
 def spatial_words(
-    node: Node, image: View, places: View, strides: Mapping[str, View], window: Sequence[Size]
+    attrs: ConvAttrs, image: View, places: View, strides: Mapping[str, View], window: Sequence[Size]
 ) -> dict[str, Size]:
     """What a kernel must know of each spatial axis, by name; there are always three, the first ones of size 1.
 
     ``image`` and ``places`` are the input and the result of the convolution, or their cotangents, as (N, C, *S);
     ``strides`` are views whose strides, in bytes, are asked for.
     """
-    attrs = node.attrs
     rank = len(attrs.strides)
     words: dict[str, Size] = {}
     for axis in range(3):
@@ -67,17 +83,50 @@ def spatial_words(
     return words
 
 
+def is_flat(node: Node) -> bool:
+    """Whether a convolution has so few images that all its places should be one run of items, as far as rows go."""
+    batch, *sizes = (node.inputs[0].shape[axis] for axis in (0, *range(2, node.output.ndim)))
+    few = isinstance(batch, int) and 0 < batch <= _FEW
+    return node.op.name == "conv" and few and set(node.attrs.strides) == {1} and all(isinstance(s, int) for s in sizes)
+
+
+def flat_views(
+    attrs: ConvAttrs, x: View, window: Sequence[Size], make: Callable[[Size], Buffer], channels: Size
+) -> Flat:
+    """A convolution of padded images as one along the last axis alone, from one row of places to the next.
+
+    What lies between the rows is computed too: windows that begin in one row and end in the next. The result has room
+    for it, from ``make``. The other axes have a single place.
+    """
+    n, spans = x.shape[0], [(k - 1) * d for k, d in zip(window, attrs.dilations, strict=True)]
+    places = [size - span for size, span in zip(x.shape[2:], spans, strict=True)]
+    apart = contiguous_strides(x.shape[2:])
+    length = sum((count - 1) * step for count, step in zip(places, apart, strict=True)) + 1
+    one = (1,) * (len(places) - 1)
+    y = View(make(channels * length * n), (n, channels, *places), (1, length * n, *(step * n for step in apart)))
+    return Flat(
+        ConvAttrs(attrs.strides, ((0, 0),) * len(places), attrs.dilations, attrs.groups),
+        replace(x, shape=(*x.shape[:2], *(span + 1 for span in spans[:-1]), length + spans[-1])),
+        replace(y, shape=(n, channels, *one, length)),
+        y,
+    )
+
+
 @view_kernel_for("conv", "conv_transpose")
 def conv(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
-    """The kernel of ``conv``, or of ``conv_transpose``, whose ``x`` here is the cotangent of the convolution's result.
-
-    The first operand and the result are batch-innermost. The outer range is the rows of places of all groups, for each
-    of them the blocks of channels.
-    """
+    """The kernel of ``conv``, or of ``conv_transpose``; the first operand and the result are batch-innermost."""
     (x, weight), (y,) = inputs, outputs
-    adjoint = node.op.name == "conv_transpose"
+    return conv_kernel(node.op.name, node.attrs, x, weight, y)
+
+
+def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> Kernel:
+    """The kernel of a convolution of ``x``; or of the adjoint, whose ``x`` is the cotangent of a convolution's result.
+
+    The outer range is the rows of places of all groups, and where these are few, shares of the channels.
+    """
+    adjoint = name == "conv_transpose"
     kind, size = code(y.buffer.dtype), y.buffer.dtype.itemsize
-    groups = node.attrs.groups
+    groups = attrs.groups
     rows, channels = y.shape[1] // groups, x.shape[1] // groups
     w_row, w_channel = (weight.strides[1], weight.strides[0]) if adjoint else weight.strides[:2]
     high, wide = tile_sizes(nominal(rows))
@@ -95,45 +144,48 @@ def conv(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
         "w_group": weight.shape[0] // groups * weight.strides[0] * size,
     }
     image, places = (y, x) if adjoint else (x, y)
-    words |= spatial_words(node, image, places, {"x": x, "y": y, "w": weight}, weight.shape[2:])
-    words |= _run(node, x, y, weight.shape[-1])
+    words |= spatial_words(attrs, image, places, {"x": x, "y": y, "w": weight}, weight.shape[2:])
+    words |= _run(adjoint, attrs, x, y, weight.shape[-1])
+    lines = groups * product(y.shape[2:-1])
+    blocks = ceil_divide(rows, high)
+    together = max(1, nominal(blocks) * min(nominal(lines), _TASKS) // _TASKS)
+    words |= {"together": together, "blocks": blocks}
     if adjoint:
-        words |= _adjoint_words(node)
+        words |= _adjoint_words(attrs)
     names = ("x", "w", "y", *words)
     result = "image" if adjoint else "places"
     source = _SOURCE.format(
         words=", ".join(names),
-        rows=names.index("rows"),
+        blocks=names.index("blocks"),
+        together=names.index("together"),
         out=", ".join(f"integer(args, {names.index(result + axis)})" for axis in "012"),
         run_first=names.index("run_first"),
         run_last=names.index("run_last"),
         high=high,
-        tile=f"{node.op.name}_{kind}_{high}x{wide}x{panel_width(kind) // 2}",
+        tile=f"{name}_{kind}_{high}x{wide}x{panel_width(kind) // 2}",
     )
-    out = [y.shape[2 + axis] for axis in range(len(node.attrs.strides) - 1)]
     return Kernel(
-        node.op.name,
+        name,
         source,
-        groups * product(out) * ceil_divide(rows, high),
+        lines * ceil_divide(blocks, together),
         tuple(words.values()),
         work=2 * product(places.shape) * (image.shape[1] // groups) * product(weight.shape[2:]),
     )
 
 
-def _run(node: Node, x: View, y: View, window: Size) -> dict[str, Size]:
+def _run(adjoint: bool, attrs: ConvAttrs, x: View, y: View, window: Size) -> dict[str, Size]:
     """The places of a row that are one run of items: those whose windows lie inside the image, or that all cover."""
-    attrs, size = node.attrs, x.shape[-1]
+    size = x.shape[-1]
     if attrs.strides[-1] != 1 or any(view.strides[-1] != view.shape[0] for view in (x, y)):
         return {"run_first": 0, "run_last": 0}
     (low, _), span = attrs.padding[-1], (window - 1) * attrs.dilations[-1]
-    first, last = (span - low, size - low) if node.op.name == "conv_transpose" else (low, size - span + low)
+    first, last = (span - low, size - low) if adjoint else (low, size - span + low)
     return {"run_first": maximum(first, 0), "run_last": minimum(last, y.shape[-1])}
 
 
-def _adjoint_words(node: Node) -> dict[str, Size]:
+def _adjoint_words(attrs: ConvAttrs) -> dict[str, Size]:
     """How to find the windows that cover a place."""
     words: dict[str, Size] = {}
-    attrs = node.attrs
     for axis in range(3):
         at = axis - (3 - len(attrs.strides))
         stride, dilation = (attrs.strides[at], attrs.dilations[at]) if at >= 0 else (1, 1)
@@ -158,13 +210,14 @@ def tile_sizes(rows: int) -> tuple[int, int]:
 _SOURCE = """
 def kernel(args, lo, hi):
     # words: {words}
-    rows = integer(args, {rows})
+    blocks, together = integer(args, {blocks}), integer(args, {together})
     out0, out1, out2 = {out}
     run_first, run_last = integer(args, {run_first}), integer(args, {run_last})
-    blocks = (rows + {high} - 1) // {high}
+    shares = (blocks + together - 1) // together
     for t in range(lo, hi):
-        row = t % blocks * {high}
-        rest = t // blocks
+        block = t % shares * together
+        count = min(together, blocks - block)
+        rest = t // shares
         place1 = rest % out1
         rest = rest // out1
         place0 = rest % out0
@@ -172,6 +225,6 @@ def kernel(args, lo, hi):
         place2 = 0
         while place2 < out2:
             run = run_last - place2 if run_first <= place2 and place2 < run_last else 1
-            {tile}(args, group, row, place0, place1, place2, run)
+            {tile}(args, group, block * {high}, count, place0, place1, place2, run)
             place2 += run
 """
