@@ -40,7 +40,8 @@ def compile(
         passes: other passes than :data:`graphc.passes.pipeline.PIPELINE`.
         disable: names of passes to leave out.
         verify: evaluate the graph before and after each pass with the reference interpreter, and name the first pass
-            that changes a value: on seeded inputs for True, or on the given arrays by placeholder.
+            that changes a value: on seeded inputs for True, or on the given arrays by placeholder. A program that shows
+            the change in a small part of the graph is written to the folder for temporary files; the error names it.
         check_numerics: let a call whose results are not all finite raise a :class:`graphc.NumericsError` that names the
             first operation which made NaN or an infinity of finite operands, forward or backward, fused or in a loop,
             and leaves variables as they were. Results are the outputs and the next values of variables; infinities on
@@ -61,13 +62,12 @@ def compile(
     _add_default_updates(wanted, pairs)
     graph = collect_effects(Graph.of(given, wanted, pairs), named)
     _check_inputs(graph)
-    stages = run_passes(
-        graph, PIPELINE if passes is None else passes, (disable,) if isinstance(disable, str) else disable
-    )
+    chosen = PIPELINE if passes is None else passes
+    stages = run_passes(graph, chosen, (disable,) if isinstance(disable, str) else disable)
     if verify is not False:
         from graphc.passes.check import check_passes
 
-        check_passes(stages, None if verify is True else verify)
+        check_passes(stages, None if verify is True else verify, passes=chosen)
     return Function(stages, single, check_numerics)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphc.ir.source import Location, current_origin
@@ -28,7 +29,10 @@ class GraphError(Exception):
 
     ``found``, ``expected``, ``remedy`` and ``location`` are kept as attributes, so that tools can show them apart. The
     location, where none is given, is the line of the user's program that led here, or of the node a pass works on.
+    ``expression`` is the operation and its operands, where operands do not fit their operation.
     """
+
+    expression: str = ""
 
     def __init__(self, found: str, *, expected: str = "", remedy: str = "", location: Location | None = None) -> None:
         self.found = found
@@ -43,6 +47,8 @@ class GraphError(Exception):
             lines.append(f"  expected: {self.expected}")
         if self.remedy:
             lines.append(f"  remedy: {self.remedy}")
+        if self.expression:
+            lines.append(f"  in {self.expression}")
         if self.location is not None:
             lines.append(f"  at {self.location}")
         return "\n".join(lines)
@@ -83,4 +89,10 @@ class VerifyError(GraphError, AssertionError):
 
 
 class PassError(GraphError, RuntimeError):
-    """A pass that failed; names the pass and the node it worked on."""
+    """A pass that failed; names the pass and the node it worked on.
+
+    Attributes:
+        reproducer: a Python program that shows a change of values which ``verify`` found; None where none was written.
+    """
+
+    reproducer: Path | None = None

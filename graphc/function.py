@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -150,14 +150,12 @@ class Function:
 
         return to_dot(self.stage(stage), title=stage, depth=depth)
 
-    def to_svg(
-        self, stage: str = "final", *, depth: int | str | None = "auto", profile: Profile | None = None
-    ) -> str:
+    def to_svg(self, stage: str = "final", *, depth: int | str | None = "auto", profile: Profile | None = None) -> str:
         """A stage, or the schedule, as an SVG picture.
 
         Args:
             stage: the name of a stage, or ``"schedule"`` for the steps in their order and the memory that they use,
-                for the sizes of the last call.
+                for the sizes of the last call, or of the profile.
             depth: how many levels of boxes are open; by default, as many as can be read.
             profile: what :meth:`profile` returned, to show the time of each node of the final stage, or of each step.
 
@@ -167,7 +165,8 @@ class Function:
         from graphc.viz import schedule_svg, to_svg
 
         if stage == "schedule":
-            return schedule_svg(self.program, self.plan, profile=profile)
+            plan = self.plan if profile is None else self.plan_for(**profile.sizes)
+            return schedule_svg(self.program, plan, profile=profile)
         seconds = profile.seconds_by_node if profile is not None else None
         return to_svg(self.stage(stage), title=stage, depth=depth, seconds=seconds)
 
@@ -189,20 +188,30 @@ class Function:
             raise GraphError(f"no pass made the stage {stage!r}", expected="the name of a pass")
         return changes_svg(self.stages[number - 1].graph, after, titles=(f"before {stage}", f"after {stage}"))
 
-    def report(self, path: str | PathLike[str], *args: Any, title: str = "graphc", **named: Any) -> Path:
-        """Write an HTML file to look around in with a browser: all views, kernels, memory and passes; see
-        :func:`graphc.viz.report`.
+    def report(
+        self,
+        path: str | PathLike[str],
+        arguments: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        title: str = "graphc",
+    ) -> Path:
+        """Write an HTML file to look around in with a browser: graphs, schedule, memory, kernels and passes.
 
         Args:
-            path: where to.
-            *args: arrays, as for a call, to measure the time of each step with; variables keep their values.
+            path: where to; its folder must exist.
+            arguments: arrays, in the order of the placeholders or by their names, to measure the time of each step
+                with; variables keep their values. See :func:`graphc.viz.report`.
             title: what stands above.
-            **named: as for a call.
-        """
-        from graphc.viz import report_page, save_text
 
-        profile = self.profile(*args, **named) if args or named else None
-        return save_text(path, report_page(self, profile, title=title))
+        Returns:
+            The path.
+
+        Raises:
+            FeedError: the arguments do not match the placeholders.
+        """
+        from graphc.viz import report
+
+        return report(self, path, arguments, title=title)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: what went in and came out, and the picture of the final graph."""

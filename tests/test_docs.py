@@ -1,21 +1,20 @@
-"""Every Python snippet of the README and of the pages under docs runs; those of one page share their names."""
+"""Every Python snippet of the README and of the pages under docs runs, and prints what the page says it prints."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
+import graphc as gr
+from tools.pages import run_page, snippets
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def snippets(page: Path) -> list[tuple[int, str]]:
-    """Line number and text of each snippet."""
-    text = page.read_text(encoding="utf-8")
-    return [(text.count("\n", 0, match.start(1)), match.group(1)) for match in SNIPPET.finditer(text)]
+REFERENCE = ROOT / "docs" / "reference"
+PACKAGES = ("datasets", "nn", "nn.init", "optim", "optim.schedules", "random", "train", "viz")
 
 
 def test_the_readme_has_an_example() -> None:
@@ -27,7 +26,43 @@ def test_the_readme_has_an_example() -> None:
 )
 def test_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "__main__"}
-    for line, snippet in snippets(page):
-        # The blank lines make a traceback show the line of the page.
-        exec(compile("\n" * line + snippet, str(page), "exec"), names)
+    run_page(page)
+    text = page.read_text(encoding="utf-8")
+    for picture in re.findall(r"^!\[[^]]*\]\(([\w./-]+)\)", text, re.MULTILINE):
+        assert (page.parent / picture).exists() or (tmp_path / picture).exists(), f"nothing makes {picture}"
+
+
+def test_other_output_than_the_page_shows_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
+    with pytest.raises(AssertionError, match="prints something else"):
+        run_page(page)
+
+
+def test_dots_stand_for_any_output(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint('took 1.23 ms')\n```\n\n```text\ntook ... ms\n```\n")
+    run_page(page)
+
+
+def test_snippets_of_a_page_share_their_names(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nx = 20\n```\ntext\n```python\nprint(x + 1)\n```\n\n```text\n21\n```\n")
+    assert [snippet.line for snippet in snippets(page)] == [1, 5]
+    run_page(page)
+
+
+def test_the_reference_has_every_public_name() -> None:
+    documented = set(re.findall(r"^::: (\S+)", "\n".join(page.read_text() for page in REFERENCE.glob("*.md")), re.M))
+    public = {f"graphc.{name}": value for name, value in vars(gr).items() if name in gr.__all__}
+    for package in PACKAGES:
+        module = importlib.import_module(f"graphc.{package}")
+        public |= {f"graphc.{package}.{name}": getattr(module, name) for name in module.__all__}
+    missing = [name for name, value in public.items() if documented.isdisjoint(_places(name, value))]
+    assert not missing, f"no page under docs/reference has {', '.join(missing)}"
+
+
+def _places(name: str, value: object) -> set[str]:
+    """The name, where the value is defined, and the modules of both, any of which documents it."""
+    module = getattr(value, "__module__", "")
+    return {name, name.rpartition(".")[0], module, f"{module}.{getattr(value, '__qualname__', '')}"} - {"graphc"}

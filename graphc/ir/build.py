@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from graphc.errors import GraphError
+from graphc.ir.expression import expression_text
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import NoAttrs, OpDef
 from graphc.ir.source import current_origin, origin
@@ -48,13 +49,14 @@ def apply(op: OpDef, inputs: Sequence[Value], attrs: Any = _NO_ATTRS, *, value_c
     """A new node that applies ``op``: infers the types of its outputs and records the user's line.
 
     Raises:
-        GraphError: the inputs do not fit the operation; the message names both and the user's line.
+        GraphError: the inputs do not fit the operation; the message names both, the operands and the user's line.
     """
     current = current_origin()
     try:
         types = infer_types(op, [value.type for value in inputs], attrs)
     except GraphError as error:
         error.location = error.location or current.location
+        error.expression = error.expression or expression_text(op, inputs)
         name_operation(error, op)
         raise
     node = Node(op, tuple(inputs), attrs, current)

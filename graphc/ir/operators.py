@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from graphc.errors import GraphError
+from graphc.errors import DTypeError, GraphError
 from graphc.ir.dims import Dim
 from graphc.ir.source import user_location
 from graphc.ir.types import DType
@@ -143,26 +143,58 @@ class Operators:
         """Basic indexing: integers, slices, ``...`` and ``None``."""
         return _call("index", self, key)
 
+    def __setitem__(self, key: Any, item: Any) -> NoReturn:
+        raise DTypeError(
+            f"an item of {self!r} was assigned, but a symbolic value never changes",
+            expected="a new value, made from the old one",
+            remedy="choose with gr.where(mask, new, old), add at indices with gr.index_add or gr.scatter_add, or keep "
+            "state in a gr.variable that gr.compile updates",
+            location=user_location(),
+        )
+
     def __len__(self: Value) -> int:  # type: ignore[misc]
         """The size of the first axis, where it is an integer."""
-        if not self.shape or isinstance(self.shape[0], Dim):
-            raise TypeError(f"len() of a value of type {self.type}: use .shape or .ndim")
-        return self.shape[0]
+        return self._first_size("len() of")
 
     def __iter__(self: Value) -> Iterator[Value]:  # type: ignore[misc]
-        return (self[position] for position in range(len(self)))
+        """The items along the first axis, where its size is an integer."""
+        return (self[position] for position in range(self._first_size("a loop over, or an unpacking of,")))
+
+    def _first_size(self: Value, what: str) -> int:  # type: ignore[misc]
+        """The size of the first axis."""
+        if self.shape and not isinstance(self.shape[0], Dim):
+            return self.shape[0]
+        raise DTypeError(
+            f"{what} {self!r}, " + ("whose first size is symbolic" if self.shape else "which has no axes"),
+            expected="a first axis whose size is known while the graph is built",
+            remedy="use .shape, .ndim, operations on whole axes, or gr.scan to go along an axis"
+            if self.shape
+            else "use .ndim, which is 0",
+            location=user_location(),
+        )
+
+    def __contains__(self, item: object) -> NoReturn:
+        raise GraphError(
+            f"whether {self!r} contains an item was asked for, but a symbolic value has no items while the graph is "
+            "built",
+            expected="a list or a set of values, by identity",
+            remedy="ask in the graph: gr.any(value == item)",
+            location=user_location(),
+        )
 
     def __bool__(self) -> NoReturn:
         raise GraphError(
             f"the truth of {self!r} was asked for, but a symbolic value has none while the graph is built",
-            expected="a Python bool in `if`, `while`, `and`, `or`, `not` and chained comparisons",
-            remedy="choose with gr.where(condition, a, b); combine conditions with &, | and ~",
+            expected="a Python bool in `if`, `while`, `assert`, `and`, `or`, `not`, `in` and chained comparisons",
+            remedy="choose with gr.where(condition, a, b) or gr.cond, repeat with gr.while_loop; combine conditions with"
+            " &, | and ~; look for a value in a list by `is`",
             location=user_location(),
         )
 
     def _no_number(self) -> NoReturn:
         raise GraphError(
             f"{self!r} was asked for its number, but a symbolic value has none while the graph is built",
+            expected="operations of graphc on it, in place of those of Python and NumPy",
             remedy="compile it with gr.compile, or evaluate it with gr.evaluate(value, feeds)",
             location=user_location(),
         )
@@ -171,6 +203,10 @@ class Operators:
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         self._no_number()
+
+    def __format__(self, spec: str) -> str:
+        """The value's own text; numbers to be formatted are not there yet."""
+        return str(self) if not spec else self._no_number()
 
     @property
     def T(self) -> Value:

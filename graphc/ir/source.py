@@ -16,7 +16,8 @@ __all__ = ["Location", "Origin", "Phase", "current_origin", "origin", "phase", "
 
 Phase: TypeAlias = Literal["forward", "backward"]
 
-_PACKAGE = __name__.partition(".")[0]
+_NOT_THE_USER = (__name__.partition(".")[0], "contextlib", "functools")
+"""Packages whose lines are nobody's intention: graphc's own, and what calls it back in the standard library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def user_location() -> Location | None:
     """The innermost line, on the stack, of code outside graphc."""
     frame: FrameType | None = sys._getframe(1)
     # By module, not by file: code that Python generates, such as the __init__ of a dataclass, has no file.
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_USER:
         frame = frame.f_back
     if frame is None:
         return None

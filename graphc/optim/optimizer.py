@@ -119,7 +119,7 @@ class Optimizer(ABC):
             DTypeError: something else than float variables was given.
             GradientError: the loss is not a float scalar.
         """
-        given = list(dict.fromkeys(_checked_parameter(parameter) for parameter in parameters))
+        given = list(dict.fromkeys(checked_parameter(parameter) for parameter in parameters))
         return self.apply(dict(zip(given, ops.grad(loss, given), strict=True)))
 
     def apply(self, gradients: Mapping[Variable, Value] | Iterable[tuple[Variable, Value]]) -> dict[Variable, Value]:
@@ -135,15 +135,7 @@ class Optimizer(ABC):
             DTypeError: something else than float variables was given.
             ShapeError: a gradient is not of its parameter's type.
         """
-        given = dict(gradients)
-        for parameter, gradient in given.items():
-            _check_gradient(_checked_parameter(parameter), gradient)
-        if not given:
-            raise GraphError(
-                "an optimizer was given no parameters",
-                expected="at least one",
-                remedy="pass model.parameters(), or a list of variables",
-            )
+        given = checked_gradients(gradients)
         with scope(type(self).__name__.lower()):
             clip = self.gradient_clip or list
             rule = self.rule(self._rate())
@@ -205,6 +197,20 @@ def with_decay(parameter: Value, gradient: Value, weight_decay: float) -> Value:
     return gradient + weight_decay * parameter if weight_decay else gradient
 
 
+def checked_gradients(gradients: Mapping[Variable, Value] | Iterable[tuple[Variable, Value]]) -> dict[Variable, Value]:
+    """The gradients by parameter; see :meth:`Optimizer.apply`."""
+    given = dict(gradients)
+    for parameter, gradient in given.items():
+        _check_gradient(checked_parameter(parameter), gradient)
+    if not given:
+        raise GraphError(
+            "an optimizer was given no parameters",
+            expected="at least one",
+            remedy="pass model.parameters(), or a list of variables",
+        )
+    return given
+
+
 def _checked_rate(lr: Any) -> float | Value | Schedule:
     if isinstance(lr, Value):
         return _checked_rate_value(lr)
@@ -230,7 +236,7 @@ def _checked_rate_value(rate: Any) -> Value:
     return rate
 
 
-def _checked_parameter(parameter: Any) -> Variable:
+def checked_parameter(parameter: Any) -> Variable:
     if not (isinstance(parameter, Variable) and parameter.dtype.is_float):
         raise DTypeError(
             f"an optimizer was given {parameter!r} as a parameter",

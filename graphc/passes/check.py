@@ -1,4 +1,7 @@
-"""Which pass changes a value: the stages of a graph, evaluated one after the other with the reference interpreter."""
+"""Which pass changes a value: the stages of a graph, evaluated one after the other with the reference interpreter.
+
+For the first that does, the smallest part of the graph that it still changes is written as a Python program.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from graphc.ir.graph import Graph, Value
 from graphc.ir.interpret import interpret
 from graphc.ir.op import Array
 from graphc.passes.autodiff import Autodiff
+from graphc.passes.pipeline import Pass, run_passes
+from graphc.passes.reproduce import write_reproducer
 
 __all__ = ["check_passes"]
 
@@ -34,7 +39,13 @@ class NamedGraph(Protocol):
         """The graph after the pass."""
 
 
-def check_passes(stages: Sequence[NamedGraph], feeds: Mapping[Value, Any] | None = None, *, seed: int = 0) -> None:
+def check_passes(
+    stages: Sequence[NamedGraph],
+    feeds: Mapping[Value, Any] | None = None,
+    *,
+    passes: Sequence[Pass] = (),
+    seed: int = 0,
+) -> None:
     """Evaluate a graph as written and after each pass, and compare the results.
 
     Derivatives that are not yet expanded are expanded first. NaN equals NaN, and an infinity itself alone.
@@ -44,10 +55,13 @@ def check_passes(stages: Sequence[NamedGraph], feeds: Mapping[Value, Any] | None
         feeds: an array for each placeholder. For None, floats are drawn from a normal distribution and integers are 0
             or 1; symbolic sizes are small and differ. Variables that are not among the feeds have the values that they
             hold; where these are all the same, as in a bias of zeros, they are moved a little.
+        passes: those that made the stages. If the one at fault is among them, a program that shows the fault in the
+            smallest part of the graph is written to the folder for temporary files.
         seed: of the numbers drawn.
 
     Raises:
-        PassError: a pass changed a value: names the first such pass, the result, and the largest difference.
+        PassError: a pass changed a value: names the first such pass, the result, the largest difference, and the
+            program, which its ``reproducer`` holds the path of.
         FeedError: the graph as written cannot be evaluated on these numbers.
     """
     written, *rest = stages
@@ -66,19 +80,60 @@ def check_passes(stages: Sequence[NamedGraph], feeds: Mapping[Value, Any] | None
     for stage in rest:
         if stage.graph is previous:
             continue
-        previous = stage.graph
         try:
-            found = _results(Autodiff()(stage.graph), leaves, sizes)
-        except (GraphError, ValueError) as error:
-            raise PassError(
-                f"after the pass {stage.name!r} the graph cannot be evaluated: {_found(error)}",
-                expected="results, as of the graph as written",
-                remedy=_remedy(stage),
-                location=_location(error),
-            ) from error
-        for variable, _ in written.graph.updates:  # what is no longer updated keeps its value
-            found.setdefault(variable, leaves.get(variable, variable.node.attrs.storage.array))
-        _compare(stage, found, expected, written.graph)
+            _check_stage(stage, written.graph, expected, leaves, sizes)
+        except PassError as error:
+            made = next((each for each in passes if each.name == stage.name), None)
+            if made is not None:
+                _reproduce(error, made, previous, leaves, sizes)
+            raise
+        previous = stage.graph
+
+
+def _check_stage(
+    stage: NamedGraph,
+    written: Graph,
+    expected: Mapping[int | Value, Array],
+    leaves: Mapping[Value, Array],
+    sizes: Mapping[str, int],
+) -> None:
+    try:
+        found = _results(Autodiff()(stage.graph), leaves, sizes)
+    except (GraphError, ValueError) as error:
+        raise PassError(
+            f"after the pass {stage.name!r} the graph cannot be evaluated: {_found(error)}",
+            expected="results, as of the graph as written",
+            remedy=_remedy(stage),
+            location=_location(error),
+        ) from error
+    for variable, _ in written.updates:  # what is no longer updated keeps its value
+        found.setdefault(variable, leaves.get(variable, variable.node.attrs.storage.array))
+    _compare(stage, found, expected, written)
+
+
+def _reproduce(
+    error: PassError, made: Pass, before: Graph, leaves: Mapping[Value, Array], sizes: Mapping[str, int]
+) -> None:
+    """Write a program that shows a fault, and let the error tell of it."""
+
+    def shows(graph: Graph, arrays: Mapping[Value, Array]) -> bool:
+        expected = _results(Autodiff()(graph), arrays, sizes)
+        try:
+            _check_stage(run_passes(graph, [made])[-1], graph, expected, arrays, sizes)
+        except PassError as other:
+            return other.found.startswith("after") == error.found.startswith("after")
+        return False
+
+    if not shows(before, leaves):
+        return  # rounding of several passes adds up
+    error.reproducer = write_reproducer(made, before, shows, _all_values(before, leaves, sizes), error.found)
+    error.remedy = f"run {error.reproducer}, which shows it in a small graph; {error.remedy}"
+
+
+def _all_values(graph: Graph, leaves: Mapping[Value, Array], sizes: Mapping[str, int]) -> dict[Value, Array]:
+    """An array for each value of a graph."""
+    values = [value for node in graph.nodes for value in node.outputs]
+    return dict(zip(values, interpret(Autodiff()(Graph.of(graph.inputs, values)), leaves, sizes), strict=True))
 
 
 def _found(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Fusion: chains of elementwise operations, with the reductions that end them, become one node and one kernel.
 
 Three questions, three functions. Which nodes belong together: :func:`group` joins an operation with the producers of
-its operands, if they run over the same space. May they: :func:`_is_convex` refuses where a path would leave the group
+its operands, if they run over the same space. May they: :func:`_between` finds a path that would leave the group
 and come back, for then the kernel would have to run both before and after something. What becomes of them:
 :func:`_build` makes one ``fused`` node that holds them as a body.
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from graphc.ir.build import rebuild
 from graphc.ir.graph import Graph, Node, Value
@@ -27,7 +28,27 @@ from graphc.ir.source import Phase, origin
 from graphc.ir.types import Shape
 from graphc.passes.rewrite import in_bodies
 
-__all__ = ["Fuse", "group"]
+__all__ = ["Fuse", "Reason", "Refusal", "group"]
+
+Reason: TypeAlias = Literal["reduction", "shape", "phase", "axes", "nodes", "span", "operands", "path"]
+"""Why two groups stay apart; :mod:`graphc.passes.explain` says it in words."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Refusal:
+    """That a node did not join the group of one that it reads from, and why.
+
+    Attributes:
+        producer: the node that is read from.
+        consumer: the node that reads.
+        reason: why not.
+        through: a node on the path that leaves the two groups and comes back, where that is the reason.
+    """
+
+    producer: Node
+    consumer: Node
+    reason: Reason
+    through: Node | None = None
 
 
 @dataclass(eq=False)
@@ -89,8 +110,14 @@ class Fuse:
         return _rebuild(graph, groups)
 
 
-def group(graph: Graph, limits: Fuse) -> list[_Group]:
-    """The groups of a graph's nodes, each after those that it reads from."""
+def group(graph: Graph, limits: Fuse, refusals: list[Refusal] | None = None) -> list[_Group]:
+    """The groups of a graph's nodes, each after those that it reads from.
+
+    Args:
+        graph: the graph.
+        limits: how large groups may be.
+        refusals: takes up what was refused; two nodes may have come together in another way later.
+    """
     position = {node: number for number, node in enumerate(graph.nodes)}
     of: list[_Group] = []
     for number, node in enumerate(graph.nodes):
@@ -104,10 +131,14 @@ def group(graph: Graph, limits: Fuse) -> list[_Group]:
             continue
         for value in node.inputs:
             producer = of[position[value.node]]
-            if producer is current or not _alike(graph.nodes[position[value.node]], producer, current):
+            if producer is current or producer.space is None:
                 continue
-            if _is_small(producer, current, limits, graph) and _is_convex(producer, current):
+            reason, between = _obstacle(graph.nodes[position[value.node]], producer, current, limits, graph)
+            if reason is None:
                 current = _joined(producer, current, of)
+            elif refusals is not None:
+                through = None if between is None else graph.nodes[between.members[0]]
+                refusals.append(Refusal(value.node, node, reason, through))
     unique = {id(each): each for each in of}
     return _ordered(list(unique.values()), of, graph, position)
 
@@ -123,27 +154,41 @@ def _axes(node: Node) -> tuple[int, ...] | None:
     return node.attrs.axes if node.op.reduction is not None else None
 
 
-def _alike(producer: Node, source: _Group, target: _Group) -> bool:
-    """Whether a group may take in the group of a producer of one of its operands."""
-    if producer.op.reduction is not None or source.space != target.space or source.space is None:
-        return False
+def _obstacle(
+    producer: Node, source: _Group, target: _Group, limits: Fuse, graph: Graph
+) -> tuple[Reason | None, _Group | None]:
+    """Why a group may not take in that of a producer of one of its operands, and the group between them, if any."""
+    reason = _difference(producer, source, target) or _excess(source, target, limits, graph)
+    if reason is not None:
+        return reason, None
+    between = _between(source, target)
+    return ("path" if between is not None else None), between
+
+
+def _difference(producer: Node, source: _Group, target: _Group) -> Reason | None:
+    """What makes two groups too unlike for one kernel."""
+    if producer.op.reduction is not None:
+        return "reduction"
+    if source.space != target.space:
+        return "shape"
     if source.phase != target.phase:
-        return False
+        return "phase"
     if not source.reduced.isdisjoint(target.reads):  # a reduction is complete only when its kernel is
-        return False
-    return source.axes is None or target.axes is None or source.axes == target.axes
+        return "reduction"
+    if source.axes is not None and target.axes is not None and source.axes != target.axes:
+        return "axes"
+    return None
 
 
-def _is_small(source: _Group, target: _Group, limits: Fuse, graph: Graph) -> bool:
-    """Whether two groups together stay within the limits."""
-    return (
-        len(source.members) + len(target.members) <= limits.most_nodes
-        and target.members[-1] - source.members[0] <= limits.most_span
-        and (
-            source.operands + target.operands <= limits.most_operands
-            or _operands(source, target, graph) <= limits.most_operands
-        )
-    )
+def _excess(source: _Group, target: _Group, limits: Fuse, graph: Graph) -> Reason | None:
+    """Which limit two groups together would pass."""
+    if len(source.members) + len(target.members) > limits.most_nodes:
+        return "nodes"
+    if target.members[-1] - source.members[0] > limits.most_span:
+        return "span"
+    if source.operands + target.operands <= limits.most_operands:
+        return None
+    return "operands" if _operands(source, target, graph) > limits.most_operands else None
 
 
 def _operands(source: _Group, target: _Group, graph: Graph) -> int:
@@ -155,8 +200,8 @@ def _operands(source: _Group, target: _Group, graph: Graph) -> int:
     return len((source.reads | target.reads) - made) + sum(1 for _ in written)
 
 
-def _is_convex(source: _Group, target: _Group) -> bool:
-    """Whether no path leads from one of the groups to the other through a third."""
+def _between(source: _Group, target: _Group) -> _Group | None:
+    """A third group, through which a path leads from one of the groups to the other."""
     both = (source, target)
     earliest = min(source.members[0], target.members[0])
     stack = [each for each in (before.current() for before in source.sources | target.sources) if each not in both]
@@ -168,9 +213,9 @@ def _is_convex(source: _Group, target: _Group) -> bool:
         seen.add(each)
         for before in each.sources:
             if before.current() in both:
-                return False
+                return each
             stack.append(before.current())
-    return True
+    return None
 
 
 def _joined(source: _Group, target: _Group, of: list[_Group]) -> _Group:

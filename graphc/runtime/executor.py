@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import FeedError, IndexFault
+from graphc.errors import FeedError, GraphError, IndexFault
 from graphc.ir.binding import bind_sizes, check_constraints, check_items, label, needing_items
 from graphc.ir.graph import Value
 from graphc.ir.op import Array
@@ -149,34 +149,48 @@ class Executor:
     def _matched(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
         """Arguments in the order of the placeholders."""
         names = [value.name for value in self._placeholders]
+        expected = "(" + ", ".join(label(value, i) for i, value in enumerate(self._placeholders)) + ")"
         for wrong in named:
             if wrong not in names:
-                close = difflib.get_close_matches(wrong, [name for name in names if name], 1, 0.0)
                 raise FeedError(
-                    f"there is no placeholder {wrong!r}",
-                    expected="one of " + ", ".join(map(repr, names)),
-                    remedy=f"did you mean {close[0]!r}?" if close else "pass arguments by position",
+                    f"there is no placeholder {wrong!r}", expected=expected, remedy=self._remedy_for_name(wrong)
                 )
         if len(args) > len(names):
             raise FeedError(
                 f"{len(args)} arguments for {len(names)} placeholders",
-                expected="(" + ", ".join(label(value, i) for i, value in enumerate(self._placeholders)) + ")",
+                expected=expected,
+                remedy="leave out what the graph does not read, or add its placeholder to the inputs of gr.compile",
             )
         given: list[Any] = []
         for position, (value, name) in enumerate(zip(self._placeholders, names, strict=True)):
             if position < len(args):
                 if name is not None and name in named:
-                    raise FeedError(f"{name!r} is given twice: by position and by name", location=value.node.location)
+                    raise FeedError(
+                        f"{name!r} is given twice: by position and by name",
+                        expected=expected,
+                        remedy="leave out one of them",
+                        location=value.node.location,
+                    )
                 given.append(args[position])
             elif name is not None and name in named:
                 given.append(named[name])
             else:
                 raise FeedError(
                     f"nothing was given for {label(value, position)}",
-                    expected=f"an array of type {value.type}",
+                    expected=f"an array of type {value.type}; all arguments are {expected}",
+                    remedy=_remedy_for_missing(args, len(names)),
                     location=value.node.location,
                 )
         return given
+
+    def _remedy_for_name(self, wrong: str) -> str:
+        names = [value.name for value in self._placeholders if value.name]
+        close = difflib.get_close_matches(wrong, names, 1)
+        if close:
+            return f"did you mean {close[0]!r}?"
+        if wrong in {value.name for value in self.program.graph.variables}:
+            return f"{wrong!r} is a variable: set its .value before the call"
+        return "give arguments by these names, or by position"
 
     def _fault(self, machine: Machine, step: int) -> None:
         fault = machine.take_fault(step)
@@ -196,6 +210,15 @@ def _indexed(value: Value, node: Any) -> str:
     return f"size {value.shape[axis]} of a value of type {value.type}"
 
 
+def _remedy_for_missing(args: tuple[Any, ...], count: int) -> str:
+    match args:
+        case [list() | tuple() as inner] if len(inner) == count:
+            return "unpack the arguments: function(*arguments)"
+        case [dict()]:
+            return "unpack the arguments: function(**arguments)"
+    return "give arrays in the order of the placeholders, or by their names"
+
+
 def _converted(value: Value, given: Any, position: int) -> Array:
     """An argument as an array that can be bound: itself where it is one, else a copy.
 
@@ -203,12 +226,23 @@ def _converted(value: Value, given: Any, position: int) -> Array:
         FeedError: it is no array, or its numbers would change their kind or be cut off.
     """
     if isinstance(given, Value):
+        storage = getattr(given.node.attrs, "storage", None)
         raise FeedError(
             f"{label(value, position)} was given the symbolic value {given!r}",
-            expected="numbers: a NumPy array, or what NumPy makes one of",
+            expected=f"numbers: an array of type {value.type}, or what NumPy makes one of",
+            remedy="pass what the variable holds: its .value" if storage is not None else "compile both in one graph",
             location=value.node.location,
         )
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except Exception as error:  # of whatever the argument is
+        reason = error.found if isinstance(error, GraphError) else str(error)
+        raise FeedError(
+            f"NumPy makes no array of the {type(given).__name__} for {label(value, position)}: {reason}",
+            expected=f"an array of type {value.type}, or lists of numbers of equal lengths",
+            remedy="convert it to one array, with np.stack, np.pad or the like",
+            location=value.node.location,
+        ) from error
     wanted = value.dtype
     if array.dtype != wanted.numpy:
         array = _cast(array, wanted, value, position, literal=not hasattr(given, "dtype"))
@@ -221,7 +255,7 @@ def _cast(array: Array, wanted: DType, value: Value, position: int, literal: boo
         raise FeedError(
             f"the array for {label(value, position)} has dtype {array.dtype}",
             expected=f"{wanted}, or a dtype that converts to it without changing its kind",
-            remedy=f"convert it with .astype('{wanted}')",
+            remedy=f"convert it with .astype('{wanted}')" if array.dtype.kind in "biufc" else "pass numbers",
             location=value.node.location,
         )
     result = array.astype(wanted.numpy)

@@ -12,7 +12,6 @@ from graphc.errors import GraphError
 from graphc.ir.op import Array
 from graphc.ir.ops import Variable
 from graphc.nn import Module
-from graphc.optim import Optimizer
 from graphc.random import Generator
 from graphc.state import load_values, values_of
 
@@ -28,6 +27,13 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Any:
         """Take over what ``state_dict`` gave."""
+
+
+@runtime_checkable
+class _Named(Protocol):
+    """What says itself which variables it holds, as optimizers do."""
+
+    def named_variables(self) -> Mapping[str, Variable]: ...
 
 
 Part: TypeAlias = Stateful | Mapping[str, Variable] | Generator | np.random.Generator
@@ -66,7 +72,7 @@ def variables_in(part: Part) -> Iterable[Variable]:
     """The variables that a part of graphc's own kinds holds."""
     if isinstance(part, Module):
         return [item for module in part.modules() for _, item in module.members() if isinstance(item, Variable)]
-    if isinstance(part, Optimizer):
+    if isinstance(part, _Named):
         return part.named_variables().values()
     if isinstance(part, Generator):
         return [part.state]

@@ -105,7 +105,7 @@ class Run:
         return self.history
 
     def _begin(self) -> None:
-        saved = self._resume() if self.resume is not False else None
+        saved = self._resume() if self.resume else None
         for callback in self.callbacks:
             callback.on_train_begin(self.history)
         if saved is not None:

@@ -114,8 +114,7 @@ def arrange(picture: Picture) -> dict[Path, Arrangement]:
         else:
             strands[()].append(_Strand(link.source, link.target, link.source, number))
     return {
-        path: _arrange_box(path, units[path], strands[path], picture, order, strands)
-        for path in sorted(units, key=len)
+        path: _arrange_box(path, units[path], strands[path], picture, order, strands) for path in sorted(units, key=len)
     }
 
 

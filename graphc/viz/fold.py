@@ -92,7 +92,10 @@ def place_text(path: Path) -> str:
 
 def contents(items: Iterable[Item]) -> str:
     """What a closed box says of what is inside it."""
-    found = [item for item in items if not item.copy]
+    every = list(items)
+    found = [item for item in every if not item.copy]
+    if not found:
+        return f"{len(every):,} copies"
     parameters = sum(item.parameters for item in found)
     count = f"{len(found):,} node{'s' * (len(found) != 1)}"
     return f"{count}, {parameters:,} parameters" if parameters else count

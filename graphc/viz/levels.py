@@ -121,11 +121,7 @@ def _owners(picture: Picture) -> dict[str, str]:
             states[originals[link.target]] = link.source
         elif picture.items[link.target].path[:1] == ("update",):
             readers[link.source].append(link.target)
-    trained = {
-        id
-        for id in states
-        if getattr(getattr(picture.items[id].node, "attrs", None), "trainable", False)
-    }
+    trained = {id for id in states if getattr(getattr(picture.items[id].node, "attrs", None), "trainable", False)}
     for variable in trained:
         served[states[variable]].add(variable)
     for id in reversed(picture.items):
@@ -134,9 +130,7 @@ def _owners(picture: Picture) -> dict[str, str]:
                 served[id] |= served[reader]
     for id, item in picture.items.items():  # copies come late in the order of items
         if item.copy and item.path[:1] == ("update",):
-            served[id] = set().union(*(served[reader] for reader in readers[id])) | (
-                {originals[id]} & trained
-            )
+            served[id] = set().union(*(served[reader] for reader in readers[id])) | ({originals[id]} & trained)
     return {id: min(found) for id, found in served.items() if len(found) == 1}
 
 

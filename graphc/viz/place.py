@@ -165,7 +165,8 @@ def _place_units(rows: Sequence[Sequence[Unit]], inside: Inside, near: tuple[_Ne
                 wishes.append(at)
                 weights.append(weight or 0.01)
             gaps = [
-                (inside.widths[a] + inside.widths[b]) / 2 + (UNIT_GAP if inside.widths[a] + inside.widths[b] else PORT_GAP)
+                (inside.widths[a] + inside.widths[b]) / 2
+                + (UNIT_GAP if inside.widths[a] + inside.widths[b] else PORT_GAP)
                 for a, b in zip(units, units[1:], strict=False)
             ]
             inside.centers.update(zip(units, _apart(wishes, weights, gaps), strict=True))

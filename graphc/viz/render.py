@@ -1,4 +1,4 @@
-"""From DOT to SVG and PNG, by Graphviz: the system's, or the one of the ``graphviz-pure`` wheel."""
+"""Pictures as files. SVG is drawn here; PNG takes Graphviz: the system's, or that of the ``graphviz-pure`` wheel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from graphc.errors import GraphError
 from graphc.ir.graph import Graph
 from graphc.ir.printer import to_text
 from graphc.viz.dot import to_dot
+from graphc.viz.svg import to_svg
 
 __all__ = ["find_graphviz", "render", "save"]
 
@@ -53,7 +54,7 @@ def render(dot: str, format: str = "svg", timeout: float = 120.0) -> bytes:
             f"there is no Graphviz to draw {format.upper()} with",
             expected="the program 'dot' on the path, or the package graphviz-pure",
             remedy="pip install 'graphc[svg]', or install Graphviz (apt install graphviz, brew install graphviz); "
-            "DOT text needs neither",
+            "DOT text, and SVG of a graph, need neither",
         )
     try:
         done = subprocess.run(
@@ -62,7 +63,7 @@ def render(dot: str, format: str = "svg", timeout: float = 120.0) -> bytes:
     except subprocess.TimeoutExpired:
         raise GraphError(
             f"{program} did not finish a picture of {dot.count(' -> '):,} edges within {timeout:g} seconds",
-            remedy="allow more with timeout=, draw a smaller graph, or collapse_fused=True",
+            remedy="allow more with timeout=, or draw less: depth='auto'",
         ) from None
     if done.returncode != 0:
         raise GraphError(
@@ -77,18 +78,21 @@ def save(what: Graph | str, path: str | Path, **options: Any) -> Path:
     Args:
         what: a graph, or DOT text.
         path: where to; its folder must exist.
-        **options: for :func:`~graphc.viz.to_dot`, or, with ``.txt``, for :func:`~graphc.ir.printer.to_text`.
+        **options: for :func:`~graphc.viz.to_dot`; with ``.svg``, for :func:`~graphc.viz.to_svg`; with ``.txt``, for
+            :func:`~graphc.ir.printer.to_text`.
 
     Returns:
         The path.
 
     Raises:
-        GraphError: the suffix is another, or there is no Graphviz for ``.svg`` and ``.png``.
+        GraphError: the suffix is another, or there is no Graphviz for ``.png``, or for DOT text as ``.svg``.
     """
     target = Path(path)
     match target.suffix.lower(), what:
         case ".txt", Graph():
             data = to_text(what, **options).encode(errors="backslashreplace")
+        case ".svg", Graph():
+            data = to_svg(what, **options).encode()
         case ".dot" | ".svg" | ".png" as suffix, _:
             dot = to_dot(what, **options) if isinstance(what, Graph) else what
             data = dot.encode() if suffix == ".dot" else render(dot, suffix[1:])

@@ -100,7 +100,7 @@ def report_html(
 
 def _data(function: Function, profile: Profile | None) -> dict[str, Any]:
     """What the page shows."""
-    plan = function.known_plan
+    plan = function.plan_for(**profile.sizes) if profile is not None else function.known_plan
     rows = schedule_rows(function.program, plan, step_seconds(profile)) if plan is not None else []
     views = _Views(plan, rows, profile)
     stages = [
@@ -248,11 +248,10 @@ class _Views:
 def _arranged(arrangement: Arrangement, items: Mapping[str, int], boxes: Mapping[Path, int]) -> dict[str, Any]:
     """The units, rows and hops of a box, by numbers."""
     numbers = {unit: place for place, unit in enumerate(unit for units in arrangement.rows for unit in units)}
-    keys: dict[str, int] = {}
 
-    def unit_of(unit: Unit) -> tuple[int, int]:
+    def unit_of(unit: Unit) -> tuple[int, int | str]:
         if isinstance(unit, Port):
-            return _UNITS[unit.side], keys.setdefault(unit.key, len(keys))
+            return _UNITS[unit.side], unit.key
         if isinstance(unit, Bend):
             return _UNITS["bend"], numbers[unit.unit]
         return (_UNITS["item"], items[unit]) if isinstance(unit, str) else (_UNITS["box"], boxes[unit])

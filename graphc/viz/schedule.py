@@ -185,13 +185,14 @@ def _blocks(rows: Sequence[Row], plan: Plan, left: float) -> Iterator[str]:
         for number, item in enumerate(row.plan.buffers):
             if item.place != "arena" or not item.bytes:
                 continue
-            top = _HEAD + ROW * spans[id(row.plan), item.first][0]
-            bottom = _HEAD + ROW * (spans[id(row.plan), item.last][1] + 1)
             x, width = left + (row.base + item.offset) * scale, max(item.bytes * scale, 1.0)
-            yield _block(number, item, (x, top, width, bottom - top), nested=row.plan is not plan)
+            first, last = spans[id(row.plan), item.first][0], spans[id(row.plan), item.last][1]
+            top, height = _HEAD + ROW * first, ROW * (last + 1 - first)
+            rows_text = f'data-first="{first}" data-last="{last}"'
+            yield _block(number, item, (x, top, width, height), row.plan is not plan, rows_text)
 
 
-def _block(number: int, item: PlannedBuffer, frame: tuple[float, float, float, float], nested: bool) -> str:
+def _block(number: int, item: PlannedBuffer, frame: tuple[float, float, float, float], nested: bool, rows: str) -> str:
     x, y, width, height = frame
     source = item.buffer.source
     kind = "structured" if source is None else class_of(kind_of(source.node))
@@ -204,6 +205,6 @@ def _block(number: int, item: PlannedBuffer, frame: tuple[float, float, float, f
         text = f"b{number} {bytes_text(item.bytes)}"
         label = f'<text class="note" x="{x + 5:.1f}" y="{y + 12:.1f}">{text}</text>'
     return (
-        f'<g class="block {kind}{" nested" * nested}"><title>{xml_text(tip)}</title><rect class="shape" x="{x:.1f}" '
+        f'<g class="block {kind}{" nested" * nested}" {rows}><title>{xml_text(tip)}</title><rect class="shape" x="{x:.1f}" '
         f'y="{y + 1:.1f}" width="{width:.1f}" height="{height - 2:.1f}" rx="2" fill-opacity=".85"/>{label}</g>'
     )

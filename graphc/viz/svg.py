@@ -99,8 +99,8 @@ def document(body: str, width: float, height: float) -> str:
     """A whole SVG file."""
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     tips = "".join(
-        f'<marker id="tip-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" '
-        f'orient="auto-start-reverse"><path class="tip {kind}" d="M0 .8L8 4L0 7.2z"/></marker>'
+        f'<marker id="tip-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        f'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path class="tip {kind}" d="M0 .8L8 4L0 7.2z"/></marker>'
         for kind in ("value", "update")
     )
     return (
@@ -161,7 +161,9 @@ class Drawing:
                     if isinstance(unit, str):
                         yield self._item(unit, left + inside.centers[unit], top + inside.tops[unit])
 
-    def _spots(self, path: Path, inside: Inside, left: float, top: float) -> Iterator[tuple[Path, Inside, float, float]]:
+    def _spots(
+        self, path: Path, inside: Inside, left: float, top: float
+    ) -> Iterator[tuple[Path, Inside, float, float]]:
         """Every open box and its upper left corner, outer ones first."""
         yield path, inside, left, top
         for box, below in inside.boxes.items():
@@ -209,7 +211,11 @@ class Drawing:
         width, height = self.sizes[id]
         classes = " ".join(filter(None, ("item", class_of(item.kind), "copy" * item.copy, mark.classes)))
         texts = [f'<text class="head" x="0" y="19">{xml_text(lines[0])}</text>']
-        texts += [f'<text class="note" x="0" y="{19 + LINE * n:g}">{xml_text(text)}</text>' for n, text in enumerate(lines) if n]
+        texts += [
+            f'<text class="note" x="0" y="{19 + LINE * n:g}">{xml_text(text)}</text>'
+            for n, text in enumerate(lines)
+            if n
+        ]
         return (
             f'<g class="{classes}" transform="translate({x:.1f},{y:.1f})" text-anchor="middle">'
             f"<title>{xml_text(item.tooltip)}</title>{shape(item, width, height, mark.fill)}{''.join(texts)}</g>"

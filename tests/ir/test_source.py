@@ -121,3 +121,19 @@ def test_a_given_origin_replaces_the_line() -> None:
         location = ops.sin(x).node.location
     assert location is not None
     assert location.filename == __file__
+
+
+def test_the_standard_library_in_between_is_not_the_user() -> None:
+    code = """
+import contextlib
+from graphc.ir.source import user_location
+
+@contextlib.contextmanager
+def manager():
+    yield user_location()
+"""
+    space: dict[str, Any] = {"__name__": "graphc.somewhere"}
+    exec(code, space)
+    with space["manager"]() as location:  # here
+        assert location.filename == __file__
+        assert location.text.endswith("# here")

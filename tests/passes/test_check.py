@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +12,18 @@ import pytest
 
 import graphc as gr
 from graphc.errors import FeedError, PassError
+from graphc.ir.build import apply, apply_one
+from graphc.ir.dims import maximum
 from graphc.ir.graph import Graph, Node, Value
+from graphc.ir.op import OpDef, no_gradient
+from graphc.ir.printer import to_text
+from graphc.passes.autodiff import Autodiff
 from graphc.passes.check import check_passes
 from graphc.passes.dce import Dce
 from graphc.passes.pipeline import PIPELINE, Stage, run_passes
 from graphc.passes.rewrite import Matcher, rewrite
 from graphc.passes.simplify import Simplify
+from graphc.passes.source import GraphSource
 
 
 @dataclass(frozen=True)
@@ -225,3 +234,165 @@ def test_the_same_seed_draws_the_same_numbers() -> None:
             check_passes(stages, seed=seed)
         messages.append(str(info.value))
     assert messages[0] == messages[1] != messages[2]
+
+
+def reproducer_of(function: Callable[[], object]) -> tuple[PassError, str]:
+    with pytest.raises(PassError) as caught:
+        function()
+    path = caught.value.reproducer
+    assert path is not None
+    assert f"run {path}, which shows it" in caught.value.remedy
+    text = path.read_text()
+    path.unlink()
+    return caught.value, text
+
+
+def run_program(text: str) -> tuple[int, str, str]:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-W", "error", "-c", text], capture_output=True, text=True, cwd=root)
+    return done.returncode, done.stdout, done.stderr
+
+
+def wrong_pass(graph: Graph) -> Callable[[], object]:
+    """Verification of a graph after a pass that makes cosines of sines, among others that do nothing wrong."""
+    wrong = Replace("sin", gr.cos)
+    passes = [Dce(), wrong, Simplify("later")]
+    return lambda: check_passes(run_passes(graph, passes), passes=passes)
+
+
+def network() -> Graph:
+    """A graph of many nodes, one of which is a sine."""
+    x, t = gr.placeholder(("batch", 4), name="x"), gr.placeholder(("batch",), "int64", name="t")
+    w, v = (
+        gr.parameter(np.linspace(-1, 1, 20).reshape(shape), n, "float32") for n, shape in (("w", (4, 5)), ("v", (5, 4)))
+    )
+    hidden = gr.tanh(x @ w) + 0.5
+    waves = gr.sin(hidden * 2.0)
+    loss = gr.cross_entropy(waves @ v, t) + gr.mean(hidden**2)
+    dw, dv = gr.grad(loss, [w, v])
+    return Graph.of([x, t], [loss, gr.exp(x)], {w: w - 0.5 * dw, v: v - 0.5 * dv})
+
+
+def test_a_program_shows_the_fault_in_the_smallest_graph() -> None:
+    error, text = reproducer_of(wrong_pass(network()))
+    assert text.startswith(f'"""{error.found.splitlines()[0]}\n')
+    assert "to 2." in text.splitlines()[2]
+    assert 'registry["sin"]' in text
+    code, out, problem = run_program(text)
+    assert code == 1
+    assert "= sin(" in out and "= cos(" in out
+    assert "the pass 'replace' changed output 0" in problem
+
+
+def test_the_program_ends_well_once_the_pass_is_right() -> None:
+    _, text = reproducer_of(wrong_pass(network()))
+    code, out, problem = run_program(text.replace('registry["cos"]', 'registry["sin"]'))
+    assert (code, problem) == (0, "")
+    assert out.endswith("the fault is gone\n")
+
+
+def test_the_program_runs_the_pass_where_it_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule of a pass of the package, made wrong for the test, and so right again in another process."""
+    sound = Simplify.__call__
+    monkeypatch.setattr(Simplify, "__call__", lambda self, graph: Replace("sin", gr.cos)(sound(self, graph)))
+    graph = network()
+    _, text = reproducer_of(lambda: check_passes(run_passes(graph), passes=PIPELINE))
+    assert "for each in PIPELINE if each.name == 'simplify'" in text
+    code, out, problem = run_program(text)
+    assert (code, problem) == (0, "")
+    assert "--- simplify" in out and out.endswith("the fault is gone\n")
+
+
+def test_through_compile_with_a_wrong_pass() -> None:
+    graph = network()
+    x, t = graph.inputs
+    error, text = reproducer_of(
+        lambda: gr.compile(
+            [x, t], graph.outputs, passes=[Replace("sin", gr.cos)], verify={x: np.ones((70, 4)), t: [0] * 70}
+        )
+    )
+    assert "the pass 'replace' changed output 0" in error.found
+    assert "zlib.decompress" in text
+    assert run_program(text)[0] == 1
+
+
+def test_a_fault_in_an_update() -> None:
+    w = gr.parameter(np.arange(3, dtype=np.float32), "w")
+    x = gr.placeholder((3,), name="x")
+    graph = Graph.of([x], [gr.sum(x * w)], {w: w - 0.5 * x})
+
+    @dataclass(frozen=True)
+    class Keep:
+        name: str = "keep"
+
+        def __call__(self, graph: Graph) -> Graph:
+            return Graph.of(graph.inputs, graph.outputs, {variable: variable for variable, _ in graph.updates})
+
+    _, text = reproducer_of(lambda: check_passes(run_passes(graph, [Keep()]), passes=[Keep()]))
+    code, out, problem = run_program(text)
+    assert code == 1
+    assert "updates:" in out
+    assert "changed the next value of 'w'" in problem
+
+
+def test_a_fault_in_the_backward_graph_and_in_loops() -> None:
+    xs = gr.placeholder(("t", "n"), name="xs")
+    w = gr.parameter(np.ones(1, np.float32), "w")
+    total, _ = gr.scan(lambda s, x: (gr.sin(s * w + x), None), xs[0] * 0.0, xs)
+    graph = Autodiff()(Graph.of([xs], [gr.grad(gr.sum(total), w), gr.sum(gr.flatten(xs)[1:])]))
+    _, text = reproducer_of(lambda: check_passes(run_passes(graph, [Turn()]), passes=[Turn()]))
+    assert 'phase("backward")' in text or "ScanAttrs(" in text
+    code, _, problem = run_program(text)
+    assert code == 1
+    assert "the pass 'turn'" in problem
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A pass for the tests: loops run from the other end."""
+
+    name: str = "turn"
+
+    def __call__(self, graph: Graph) -> Graph:
+        def rule(node: Node, matcher: Matcher) -> Sequence[Value] | None:
+            if node.op.name != "scan":
+                return None
+            return apply(node.op, node.inputs, replace(node.attrs, reverse=not node.attrs.reverse)).outputs
+
+        return rewrite(graph, rule)
+
+
+def test_graphs_that_cannot_be_written_as_a_program() -> None:
+    @dataclass(frozen=True)
+    class Attrs:
+        call: Callable[..., Any]
+
+    op = OpDef("odd", "", lambda attrs, x: x, lambda attrs, x: attrs.call(x), no_gradient, Attrs)
+    x = gr.placeholder((3,), name="x")
+    graph = Graph.of([x], [apply_one(op, (x,), Attrs(np.sin))])
+    wrong = Replace("odd", gr.cos)
+    with pytest.raises(PassError, match="the pass 'replace' changed output 0") as caught:
+        check_passes(run_passes(graph, [wrong]), passes=[wrong])
+    assert caught.value.reproducer is None
+
+
+def test_sizes_and_attributes_are_written() -> None:
+    x = gr.placeholder(("n", None, 3), name="x")
+    n, m = x.shape[0], x.shape[1]
+    y = gr.concatenate([x, x], 0)[: 3 * (n // 2) + 1]
+    z = gr.pad(y, [(0, 0), (0, n), (1, 1)]).reshape(-1)
+    level = gr.where(z > 0, gr.log(z), -np.inf).astype("float64")
+    graph = Graph.of([x], [level, gr.zeros((maximum(n, 2 * m),))])
+    source = GraphSource({})
+    name = source.graph(graph)
+    scope: dict[str, Any] = {}
+    exec("\n".join([*sorted(source.imports), *source.lines]), scope)
+    twin = scope[name]
+    assert to_text(twin) == to_text(graph)
+    point = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    for found, wanted in zip(
+        gr.evaluate(list(twin.outputs), {twin.inputs[0]: point}),
+        gr.evaluate(list(graph.outputs), {x: point}),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, wanted)

@@ -347,7 +347,7 @@ def _length(arrays: Sequence[Value], paths: Sequence[str], given: Size | None) -
         )
     length = given if given is None or isinstance(given, Dim) else int(given)
     if isinstance(length, int) and length < 0:
-        raise ShapeError(f"scan: length={length}", expected="at least 0")
+        raise ShapeError(f"scan: length={length}", expected="at least 0", remedy="pass the number of steps")
     for path, value in zip(paths, arrays, strict=True):
         if value.ndim == 0:
             raise ShapeError(

@@ -166,7 +166,11 @@ def while_loop(condition: Callable[[Any], Any], step: Callable[[Any], Any], init
         )
     after = next_state(before, structure, step(structure.build(before)), "while_loop")
     if not before:
-        raise GraphError("while_loop: the state holds no value", expected="something that the condition depends on")
+        raise GraphError(
+            "while_loop: the state holds no value",
+            expected="something that the condition depends on",
+            remedy="pass what changes from step to step as init",
+        )
     captured, ((go_on,), after), inside = close(before, [go_on], after)
     inputs = [*inside, *before]
     attrs = WhileAttrs(Graph.of(inputs, [go_on]), Graph.of(inputs, after), len(before))

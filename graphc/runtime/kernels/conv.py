@@ -30,7 +30,7 @@ _VECTORS = {1: 8, 2: 6, 3: 4, 4: 3, 5: 2, 6: 2}
 """How many vectors wide a tile of so many rows is: as many sums as registers hold."""
 
 _TASKS = 16
-"""Parts of the work, at least: the channels are divided where there are fewer rows of places."""
+"""Parts of the work, at least: where there are fewer rows of places, channels and rows are divided."""
 
 _FEW = 4
 """Images that fill so little of a vector that the places beside them should fill the rest."""
@@ -122,7 +122,8 @@ def conv(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
 def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> Kernel:
     """The kernel of a convolution of ``x``; or of the adjoint, whose ``x`` is the cotangent of a convolution's result.
 
-    The outer range is the rows of places of all groups, and where these are few, shares of the channels.
+    The outer range is the rows of places of all groups; where these are few, for each the shares of the channels, and
+    then pieces of the row.
     """
     adjoint = name == "conv_transpose"
     kind, size = code(y.buffer.dtype), y.buffer.dtype.itemsize
@@ -149,25 +150,24 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> 
     lines = groups * product(y.shape[2:-1])
     blocks = ceil_divide(rows, high)
     together = max(1, nominal(blocks) * min(nominal(lines), _TASKS) // _TASKS)
-    words |= {"together": together, "blocks": blocks}
+    pieces = -(-_TASKS // max(1, nominal(lines) * nominal(ceil_divide(blocks, together))))
+    words |= {"together": together, "blocks": blocks, "pieces": pieces, "piece": ceil_divide(y.shape[-1], pieces)}
     if adjoint:
         words |= _adjoint_words(attrs)
     names = ("x", "w", "y", *words)
-    result = "image" if adjoint else "places"
+    used = ("blocks", "together", "pieces", "piece", "run_first", "run_last")
+    places_words = ("image0", "image1", "image2") if adjoint else ("places0", "places1", "places2")
     source = _SOURCE.format(
         words=", ".join(names),
-        blocks=names.index("blocks"),
-        together=names.index("together"),
-        out=", ".join(f"integer(args, {names.index(result + axis)})" for axis in "012"),
-        run_first=names.index("run_first"),
-        run_last=names.index("run_last"),
+        lines="\n".join(f"    {word} = integer(args, {names.index(word)})" for word in used),
+        out=", ".join(f"integer(args, {names.index(word)})" for word in places_words),
         high=high,
         tile=f"{name}_{kind}_{high}x{wide}x{panel_width(kind) // 2}",
     )
     return Kernel(
         name,
         source,
-        lines * ceil_divide(blocks, together),
+        lines * ceil_divide(blocks, together) * pieces,
         tuple(words.values()),
         work=2 * product(places.shape) * (image.shape[1] // groups) * product(weight.shape[2:]),
     )
@@ -210,21 +210,22 @@ def tile_sizes(rows: int) -> tuple[int, int]:
 _SOURCE = """
 def kernel(args, lo, hi):
     # words: {words}
-    blocks, together = integer(args, {blocks}), integer(args, {together})
+{lines}
     out0, out1, out2 = {out}
-    run_first, run_last = integer(args, {run_first}), integer(args, {run_last})
     shares = (blocks + together - 1) // together
     for t in range(lo, hi):
-        block = t % shares * together
+        place2 = t % pieces * piece
+        last = min(place2 + piece, out2)
+        rest = t // pieces
+        block = rest % shares * together
         count = min(together, blocks - block)
-        rest = t // shares
+        rest = rest // shares
         place1 = rest % out1
         rest = rest // out1
         place0 = rest % out0
         group = rest // out0
-        place2 = 0
-        while place2 < out2:
-            run = run_last - place2 if run_first <= place2 and place2 < run_last else 1
+        while place2 < last:
+            run = min(run_last, last) - place2 if run_first <= place2 and place2 < run_last else 1
             {tile}(args, group, block * {high}, count, place0, place1, place2, run)
             place2 += run
 """
