@@ -10,16 +10,19 @@ TORTURE_FLIPS ?= 20000
 DEMO := .venvs/demo
 TEST := .venvs/test
 BENCH := .venvs/bench
+BROWSER := .venvs/browser
 
-.PHONY: help demo test lint format fuzz torture bench build clean
+.PHONY: help demo test lint format examples fuzz torture report bench build clean
 
 help:
 	@echo "make demo    train a network on handwritten digits and draw its graph into $(DEMO_OUTPUT)"
 	@echo "make test    lint, check types and run the tests"
 	@echo "make lint    lint and check types"
 	@echo "make format  format the code and fix what the linter can"
+	@echo "make examples  run every example in its full setting"
 	@echo "make fuzz    compare $(FUZZ_EXAMPLES) random programs with the reference interpreter"
 	@echo "make torture kill $(TORTURE_KILLS) processes that save checkpoints, flip $(TORTURE_FLIPS) bits of one"
+	@echo "make report  use reports in Chromium and take the screenshots of the documentation"
 	@echo "make bench   measure graphc against other systems and write docs/benchmarks.md"
 	@echo "make build   build the source archive and the wheel into dist"
 	@echo "make clean   delete environments, builds and caches"
@@ -39,12 +42,18 @@ format: $(TEST)/.ready
 	$(TEST)/bin/ruff check --fix .
 	$(TEST)/bin/ruff format .
 
+examples: $(DEMO)/.ready
+	$(DEMO)/bin/python tools/run_examples.py
+
 fuzz: $(TEST)/.ready
 	GRAPHC_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(TEST)/bin/python -m pytest tests/test_random_graphs.py
 
 torture: $(TEST)/.ready
 	GRAPHC_KILLS=$(TORTURE_KILLS) GRAPHC_FLIPS=$(TORTURE_FLIPS) $(TEST)/bin/python -m pytest -s \
 		tests/train/test_kill.py tests/train/test_checkpoint.py
+
+report: $(BROWSER)/.ready
+	$(BROWSER)/bin/python tools/check_report.py
 
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks --output docs/benchmarks.md
@@ -59,6 +68,7 @@ clean:
 $(DEMO)/.ready: EXTRAS := svg
 $(TEST)/.ready: EXTRAS := dev
 $(BENCH)/.ready: EXTRAS := bench
+$(BROWSER)/.ready: EXTRAS := browser
 
 .venvs/%/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version.split()[0]}; graphc needs 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)")'

@@ -272,3 +272,12 @@ class Function:
         graph = self.graph
         counts = (len(graph.inputs), len(graph.outputs), len(graph.updates), len(self._executor.program.steps))
         return "<Function: {} inputs, {} outputs, {} updates, {} steps>".format(*counts)
+
+
+def _drawn(graph: Graph) -> str:
+    from graphc.viz import to_svg
+
+    return to_svg(graph)
+
+
+Graph.drawn_by = _drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from inspect import isclass, isfunction
 from pathlib import Path
 
 import pytest
@@ -54,15 +55,13 @@ def test_snippets_of_a_page_share_their_names(tmp_path: Path) -> None:
 
 def test_the_reference_has_every_public_name() -> None:
     documented = set(re.findall(r"^::: (\S+)", "\n".join(page.read_text() for page in REFERENCE.glob("*.md")), re.M))
-    public = {f"graphc.{name}": value for name, value in vars(gr).items() if name in gr.__all__}
+    public = {f"graphc.{name}" for name in gr.__all__ if _has_docs(getattr(gr, name))}
     for package in PACKAGES:
         module = importlib.import_module(f"graphc.{package}")
-        public |= {f"graphc.{package}.{name}": getattr(module, name) for name in module.__all__}
-    missing = [name for name, value in public.items() if documented.isdisjoint(_places(name, value))]
-    assert not missing, f"no page under docs/reference has {', '.join(missing)}"
+        public |= {f"graphc.{package}.{name}" for name in module.__all__ if _has_docs(getattr(module, name))}
+    assert not public - documented, "pages under docs/reference lack these"
 
 
-def _places(name: str, value: object) -> set[str]:
-    """The name, where the value is defined, and the modules of both, any of which documents it."""
-    module = getattr(value, "__module__", "")
-    return {name, name.rpartition(".")[0], module, f"{module}.{getattr(value, '__qualname__', '')}"} - {"graphc"}
+def _has_docs(value: object) -> bool:
+    """Aliases of types, dtypes and submodules have no docstrings of their own."""
+    return isfunction(value) or isclass(value)

@@ -48,7 +48,7 @@ def division_of_zero_by_zero() -> Planted:
     a, b = 3 * ones(2, 3), ones(2, 3)
     a[1, 2], b[1, 2] = 1, 0
     words = [
-        "divide(0.0, 0.0) = nan",
+        "divide(0, 0) = nan",
         "1 NaN, the first nan at [1, 2]",
         "'y': float32[2, 3], min 0, max 1, mean 0.8333",
     ]
@@ -60,7 +60,7 @@ def logarithm_of_a_negative_number() -> Planted:
     with gr.scope("encoder"):
         level = gr.log(x)
     power = gr.exp(level * 0.5) + 1.0
-    words = ["scope encoder", "log(-2.0) = nan"]
+    words = ["scope encoder", "log(-2) = nan"]
     return Planted([x], power, [[1, 2, -2, 3]], "log", "level = gr.log(x)", index=(2,), words=words)
 
 
@@ -76,7 +76,7 @@ def overflow_in_exp() -> Planted:
     x = gr.placeholder(("n",), name="x")
     power = gr.exp(x * 10.0)
     share = power / gr.sum(power * 0.5)
-    return Planted([x], share, [[1, 2, 90]], "exp", "power = gr.exp(x * 10.0)", index=(2,), words=["exp(900.0) = inf"])
+    return Planted([x], share, [[1, 2, 90]], "exp", "power = gr.exp(x * 10.0)", index=(2,), words=["exp(900) = inf"])
 
 
 def backward_of_a_masked_root() -> Planted:
@@ -96,7 +96,7 @@ def optimizer_update() -> Planted:
     gradient = gr.grad(loss, w)
     scaled = gradient / gr.abs(gradient)
     updates = {w: w - 0.1 * scaled}
-    words = ["divide(0.0, 0.0) = nan", "the next value of 'w' is not finite"]
+    words = ["divide(0, 0) = nan", "the next value of 'w' is not finite"]
     point = np.array([[1, 0], [2, 0]])
     line = "scaled = gradient / gr.abs(gradient)"
     return Planted([x], loss, [point], "divide", line, index=(1, 0), words=words, updates=updates)
@@ -112,7 +112,7 @@ def step_of_a_loop() -> Planted:
     last, _ = gr.scan(step, gr.zeros(2), xs)
     point = ones(5, 2)
     point[3, 1] = 0
-    words = ["in step 3 of the loop at", "divide(1.0, 0.0) = inf"]
+    words = ["in step 3 of the loop at", "divide(1, 0) = inf"]
     return Planted([xs], gr.sum(last), [point], "divide", "inverse = 1.0 / x", index=(1,), words=words)
 
 
@@ -155,7 +155,7 @@ def loss_of_a_label_without_probability() -> Planted:
     point = np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]])
     labels = np.array([[1, 0, 0], [0, 1, 0]])
     line = "entropy = -gr.sum(t * gr.log(p), -1)"
-    return Planted([p, t], loss, [point, labels], "log", line, index=(0, 2), words=["log(0.0) = -inf"])
+    return Planted([p, t], loss, [point, labels], "log", line, index=(0, 2), words=["log(0) = -inf"])
 
 
 def branch_of_a_choice() -> Planted:
@@ -165,7 +165,7 @@ def branch_of_a_choice() -> Planted:
         return gr.rsqrt(x - 1.0)
 
     chosen = gr.cond(gr.sum(x) > 0, yes, lambda: x)
-    words = ["in the true graph of the cond at", "rsqrt(0.0) = inf"]
+    words = ["in the true graph of the cond at", "rsqrt(0) = inf"]
     return Planted([x], chosen * 2.0, [[1, 3]], "rsqrt", "return gr.rsqrt(x - 1.0)", index=(0,), words=words)
 
 
@@ -181,7 +181,7 @@ def loop_in_a_loop_from_the_end() -> Planted:
     total, _ = gr.scan(outer, 0.0, xs, reverse=True)
     point = ones(4, 3)
     point[1, 2] = -1
-    words = ["in step 1 of the loop at", "in step 2 of the loop at", "log(-1.0) = nan"]
+    words = ["in step 1 of the loop at", "in step 2 of the loop at", "log(-1) = nan"]
     return Planted([xs], total, [point], "log", "return state + gr.log(x), None", index=(), words=words)
 
 

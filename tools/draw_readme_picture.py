@@ -1,4 +1,4 @@
-"""Draw the picture of the README: a training step of softmax regression, before and after the passes."""
+"""Draw the pictures of the documentation: a training step of softmax regression, before and after the passes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ def main() -> None:
     e = gr.exp(logits - logits.max(axis=1, keepdims=True))
     loss = -(gr.log(e / e.sum(axis=1, keepdims=True)) * gr.one_hot(t, 3)).sum(axis=1).mean()
     step = gr.compile([x, t], loss, updates=gr.optim.SGD(0.1).updates(loss, [w, b]))
+    step(np.zeros((32, 4), np.float32), np.zeros(32, np.int64))
     folder = Path(__file__).parent.parent / "docs" / "pictures"
     step.save_graph(folder / "written.svg", "written")
     step.save_graph(folder / "final.svg", "final")
+    (folder / "schedule.svg").write_text(step.to_svg("schedule"), encoding="utf-8")
+    (folder / "recognize.svg").write_text(step.changes_svg("recognize"), encoding="utf-8")
 
 
 if __name__ == "__main__":

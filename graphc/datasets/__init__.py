@@ -1,4 +1,7 @@
-"""Small data sets that ship with the package, for examples and tests. See PROVENANCE.md for where they come from."""
+"""Small data sets that ship with the package, for examples and tests, and a reader of others.
+
+PROVENANCE.md says where they come from.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Digits", "HousePrices", "load_digits", "load_house_prices", "load_text"]
+from graphc.datasets.idx import load_idx
+
+__all__ = ["Digits", "HousePrices", "load_digits", "load_house_prices", "load_idx", "load_text"]
 
 
 class Digits(NamedTuple):

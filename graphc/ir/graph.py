@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from graphc.errors import Location
 from graphc.ir.dims import Size
@@ -180,6 +180,14 @@ class Graph:
             for value in node.inputs:
                 users[value].append(node)
         return {value: tuple(nodes) for value, nodes in users.items()}
+
+    drawn_by: ClassVar[Callable[[Graph], str] | None] = None
+    """What draws graphs as SVG: set by who can."""
+
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows."""
+        draw = type(self).drawn_by
+        return draw(self) if draw is not None else None
 
     def bind(self, sizes: Mapping[str, int]) -> BoundGraph:
         """The graph with values for its symbolic sizes."""

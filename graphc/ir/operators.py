@@ -186,8 +186,8 @@ class Operators:
         raise GraphError(
             f"the truth of {self!r} was asked for, but a symbolic value has none while the graph is built",
             expected="a Python bool in `if`, `while`, `assert`, `and`, `or`, `not`, `in` and chained comparisons",
-            remedy="choose with gr.where(condition, a, b) or gr.cond, repeat with gr.while_loop; combine conditions with"
-            " &, | and ~; look for a value in a list by `is`",
+            remedy="choose with gr.where(condition, a, b); combine conditions with &, | and ~; compute one of two"
+            " graphs with gr.cond, repeat with gr.while_loop; look for a value in a list by `is`",
             location=user_location(),
         )
 

@@ -49,10 +49,11 @@ class ExponentialMovingAverage:
     def __init__(self, parameters: Iterable[Variable], decay: float = 0.999, warmup: bool = False) -> None:
         check_share(decay=decay)
         given = list(dict.fromkeys(checked_parameter(parameter) for parameter in parameters))
-        names = numbered(f"{parameter.name or 'parameter'}.average" for parameter in given)
+        names = numbered(parameter.name or "parameter" for parameter in given)
         self.decay = decay
         self.averages = {
-            parameter: ops.variable(parameter.value, name) for parameter, name in zip(given, names, strict=True)
+            parameter: ops.variable(parameter.value, f"{name}.average")
+            for parameter, name in zip(given, names, strict=True)
         }
         self._step = ops.variable(0, "step", "int64") if warmup else None
 

@@ -37,13 +37,11 @@ class Change:
     new: Mapping[str, int]
 
     def __str__(self) -> str:
-        parts = [
-            f"{sign}{count} {op}" for sign, ops in (("-", self.gone), ("+", self.new)) for op, count in ops.items()
-        ]
+        parts = [f"-{count} {op}" for op, count in self.gone.items()]
+        parts += [f"+{count} {op}" for op, count in self.new.items()]
         before, after = self.nodes
-        return f"{self.name:<20} {before:>6} -> {after:<6} {self.seconds * 1e3:>8.2f} ms  " + (
-            ", ".join(parts) or "nothing changed"
-        )
+        what = ", ".join(parts) or "nothing changed"
+        return f"{self.name:<20} {before:>6} -> {after:<6} {self.seconds * 1e3:>8.2f} ms  {what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +196,8 @@ class _Explainer:
             case "shape":
                 return f"other shape: {self._shape(source.space)} and {self._shape(target.space)}"
             case "phase":
-                return f"{source.phase} and {target.phase}: a result would be kept until then, which costs more than to make it"
+                later = "what only the backward graph reads would be made early and kept until then"
+                return f"{source.phase} and {target.phase}: {later}"
             case "axes":
                 return f"their groups end in reductions over other axes: {source.axes} and {target.axes}"
             case "nodes":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from graphc.runtime.emit import instruction, types
@@ -75,81 +75,104 @@ def _adjoint_taps(table: Table, axis: int, place: Word) -> tuple[Word, Word, Wor
 @functools.cache
 def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tuple[str, ...]) -> Any:
     word = types.int64
-    find = _adjoint_taps if name == "conv_transpose" else _taps
+    find, size = (_adjoint_taps, "image2") if name == "conv_transpose" else (_taps, "places2")
 
-    @instruction(types.void, types.CPointer(word), *[word] * 7)
+    @instruction(types.void, types.CPointer(word), *[word] * 5)
     def conv(builder: Any, args: Any, *values: Any) -> None:
-        """``args, group, row, blocks, place0, place1, place2, run``.
+        """``args, group, share, place0, place1, piece``: a piece of a row of places, for a share of the channels.
 
-        ``run`` places of all images, for so many blocks of channels from ``row`` on. What a few vectors of items read
-        stays in the first-level cache for all channels.
+        What a few vectors of items read stays in the first-level cache for all these channels.
         """
         table = Table(builder, args, words)
-        group, row, blocks, *places, run = (Word(builder, value) for value in values)
+        group, share, *places, piece = (Word(builder, value) for value in values)
         v = Vectors(builder, kind, lanes)
         zero, one = Word(builder, 0), Word(builder, 1)
-        x = table["x"] + table["x_start"] + group * table["channels"] * table["x_channel"]
-        w = table["w"] + table["w_start"] + group * table["w_group"] + row * table["w_row"]
-        y = table["y"] + table["y_start"] + (group * table["rows"] + row) * table["y_channel"]
-        levels: list[Sequence[Word]] = []
+        block = share * table["together"]
+        blocks, row = table["together"].at_most(table["blocks"] - block), block * rows
+        x_row = table["x"] + table["x_start"] + group * table["channels"] * table["x_channel"]
+        w_row = table["w"] + table["w_start"] + group * table["w_group"] + row * table["w_row"]
+        y_row = table["y"] + table["y_start"] + (group * table["rows"] + row) * table["y_channel"]
+        outer = []
         for axis, place in enumerate(places):
             first, count, item, x_step, w_step = find(table, axis, place)
-            x, w = x + item * table[f"x{axis}"], w + first * table[f"w{axis}"]
-            y = y + place * table[f"y{axis}"]
-            levels.append((count, x_step, w_step))
-        levels.insert(1, (table["channels"], table["x_channel"], table["w_channel"]))
-        # The longest loop is the innermost, unless its steps all meet the same few lines of the first-level cache.
-        outer, inner = levels[1], levels[3]
-        apart = builder.or_(builder.not_((outer[1] & _SAME_LINES).is_zero()), inner[0] < 2)
-        swap = builder.and_(inner[0] < outer[0], apart)
-        levels[1] = [a.select(swap, b, a) for a, b in zip(outer, inner, strict=True)]
-        levels[3] = [a.select(swap, a, b) for a, b in zip(outer, inner, strict=True)]
+            x_row, w_row = x_row + item * table[f"x{axis}"], w_row + first * table[f"w{axis}"]
+            y_row = y_row + place * table[f"y{axis}"]
+            outer.append((count, x_step, w_step))
+        channels = (table["channels"], table["x_channel"], table["w_channel"])
 
-        def part(x: Word, w: Word, y: Word, there: Word, width: int, mask: Any = None) -> None:
-            """Some vectors of one block of channels."""
-            w_rows = [at - w for at in clamped(w, table["w_row"], rows, there)]
-            sums = [[v.room(v.zero) for _ in range(width)] for _ in range(rows)]
-
-            def step(x_at: Word, w_at: Word) -> None:
-                lefts = [lambda offset=offset: v.repeat(w_at + offset) for offset in w_rows]
-                rights = [lambda i=i: v.load(x_at + i * v.bytes, mask) for i in range(width)]
-                v.add_products(sums, lefts, rights)
-
-            def nest(level: int) -> Callable[..., None]:
-                if level == len(levels):
-                    return step
-                count, x_step, w_step = levels[level]
-                return lambda x_at, w_at: loop(count, [(x_at, x_step), (w_at, w_step)], nest(level + 1))
-
-            nest(0)(x, w)
-            for slots, place in zip(sums, clamped(y, table["y_channel"], rows, there), strict=True):
-                for i, slot in enumerate(slots):
-                    v.store(builder.load(slot), place + i * v.bytes, mask)
-
-        def channels(at: Word, width: int, mask: Any = None) -> None:
-            """Some vectors, ``at`` bytes from the first item, of all blocks."""
-            steps = [
-                (w, table["w_row"] * rows),
-                (y + at, table["y_channel"] * rows),
-                (table["rows"] - row, one * -rows),
+        def stretch(place: Word, run: Word) -> None:
+            """Places that read alike, next to each other."""
+            first, count, item, x_step, w_step = find(table, 2, place)
+            x, w, y = x_row + item * table["x2"], w_row + first * table["w2"], y_row + place * table["y2"]
+            # The longest loop is the innermost, unless its steps all meet the same few lines of the first-level cache.
+            apart = builder.or_(builder.not_((channels[1] & _SAME_LINES).is_zero()), count < 2)
+            swap = builder.and_(count < channels[0], apart)
+            pairs = list(zip(channels, (count, x_step, w_step), strict=True))
+            levels = [
+                outer[0],
+                [zero.select(swap, b, a) for a, b in pairs],
+                outer[1],
+                [zero.select(swap, a, b) for a, b in pairs],
             ]
-            loop(blocks, steps, lambda w, y, there: part(x + at, w, y, there, width, mask))
 
-        items = run * table["n"]
-        wide = vectors * lanes
-        whole = items // wide
-        over = items - whole * wide
-        # Where more than a vector is left over, the last tile goes back over items that are done.
-        again = over.select(builder.and_(zero < whole, one * lanes < over), one, zero)
-        last = (items - wide) * v.size
-        loop(
-            whole + again,
-            [(zero, one * (wide * v.size))],
-            lambda at: channels(at.at_most(last), vectors),
-        )
-        rest = over * (one - again)
-        each = [((items - rest) * v.size, one * v.bytes), (rest, one * -lanes)]
-        loop((rest + (lanes - 1)) // lanes, each, lambda at, left: channels(at, 1, v.first(left)))
+            def part(x: Word, w: Word, y: Word, there: Word, width: int, mask: Any = None) -> None:
+                """Some vectors of one block of channels."""
+                w_rows = [at - w for at in clamped(w, table["w_row"], rows, there)]
+                sums = [[v.room(v.zero) for _ in range(width)] for _ in range(rows)]
+
+                def step(x_at: Word, w_at: Word) -> None:
+                    lefts = [lambda offset=offset: v.repeat(w_at + offset) for offset in w_rows]
+                    rights = [lambda i=i: v.load(x_at + i * v.bytes, mask) for i in range(width)]
+                    v.add_products(sums, lefts, rights)
+
+                def nest(level: int) -> Callable[..., None]:
+                    if level == len(levels):
+                        return step
+                    count, x_step, w_step = levels[level]
+                    return lambda x_at, w_at: loop(count, [(x_at, x_step), (w_at, w_step)], nest(level + 1))
+
+                nest(0)(x, w)
+                for slots, place in zip(sums, clamped(y, table["y_channel"], rows, there), strict=True):
+                    for i, slot in enumerate(slots):
+                        v.store(builder.load(slot), place + i * v.bytes, mask)
+
+            def all_blocks(at: Word, width: int, mask: Any = None) -> None:
+                """Some vectors, ``at`` bytes from the first item, of all blocks."""
+                steps = [
+                    (w, table["w_row"] * rows),
+                    (y + at, table["y_channel"] * rows),
+                    (table["rows"] - row, one * -rows),
+                ]
+                loop(blocks, steps, lambda w, y, there: part(x + at, w, y, there, width, mask))
+
+            items = run * table["n"]
+            wide = vectors * lanes
+            whole = items // wide
+            over = items - whole * wide
+            # Where more than a vector is left over, the last tile goes back over items that are done.
+            again = over.select(builder.and_(zero < whole, one * lanes < over), one, zero)
+            last = (items - wide) * v.size
+            loop(
+                whole + again,
+                [(zero, one * (wide * v.size))],
+                lambda at: all_blocks(at.at_most(last), vectors),
+            )
+            rest = over * (one - again)
+            each = [((items - rest) * v.size, one * v.bytes), (rest, one * -lanes)]
+            loop((rest + (lanes - 1)) // lanes, each, lambda at, left: all_blocks(at, 1, v.first(left)))
+
+        first = piece * table["piece"]
+        end = (first + table["piece"]).at_most(table[size])
+        start = table["run_first"].at_least(first).at_most(end)
+        length = table["run_last"].at_most(end).at_least(start) - start
+        single = length.at_most(1)  # how many stretches the run is
+
+        def each_stretch(number: Word) -> None:
+            beyond = start < number
+            at_run = builder.and_((number - start).is_zero(), zero < length)
+            stretch(number + zero.select(beyond, length - single, zero), one.select(at_run, length, one))
+
+        loop(end - first - length + single, [(first, one)], each_stretch)
 
     return conv
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from graphc.ir.dims import bind
+from graphc.ir.dims import Size, bind, product
 from graphc.ir.graph import Node
 from graphc.runtime.program import BoundStep
 from graphc.runtime.views import Buffer
@@ -18,6 +18,15 @@ _SELECTIONS = frozenset({"take", "gather"})
 _ADDITIONS = frozenset({"index_add", "scatter_add"})
 """Operations that add their last operand to a part of the first, which may be overwritten."""
 
+_PAIRS: dict[str, Callable[[Node], Size]] = {
+    "matmul": lambda node: node.output.size * node.inputs[0].shape[-1],
+    "gemm": lambda node: node.output.size * node.inputs[1].shape[-1],
+    "conv": lambda node: node.output.size * product(node.inputs[1].shape[1:]),
+    "conv_transpose": lambda node: node.inputs[0].size * product(node.inputs[1].shape[1:]),
+    "conv_weight": lambda node: node.inputs[1].size * product(node.output.shape[1:]),
+}
+"""How many pairs of numbers matrix products and convolutions multiply and add up."""
+
 _MOVEMENTS = frozenset({"copy", "check_indices", "iota", *_SELECTIONS})
 """Steps that do no arithmetic on floats."""
 
@@ -27,8 +36,9 @@ class Cost:
     """What one run of a step costs.
 
     Attributes:
-        flops: additions, multiplications and the like on floats: ``2 m n k`` for a product, ``OpDef.cost`` an item for
-            elementwise operations, one an item for reductions.
+        flops: additions, multiplications and the like on floats: ``2 m n k`` for a product, and so for convolutions by
+            their windows; ``OpDef.cost`` an item for elementwise operations, one an item for reductions; for others
+            the estimate of their kernel.
         bytes_read: of its operands, each counted once.
         bytes_written: of its results.
     """
@@ -101,6 +111,8 @@ def _flops(bound: BoundStep, sizes: Mapping[str, int]) -> int:
         return sum(_loop_flops(member, sizes) for member in nodes)
     if not any(value.dtype.is_float for value in node.outputs):
         return 0
+    if node.op.name in _PAIRS:
+        return 2 * bind(_PAIRS[node.op.name](node), sizes)
     return bind(bound.kernel.work, sizes)
 
 

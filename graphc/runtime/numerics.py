@@ -368,7 +368,8 @@ def _found_lines(culprit: Culprit) -> Iterator[str]:
     else:
         yield f"{culprit.op} is the first operation with a result that is not finite: {amount}, {place}"
         if culprit.operand_items:
-            yield f"{culprit.op}({', '.join(map(str, culprit.operand_items))}) = {culprit.item}"
+            items = ", ".join(f"{item:.7g}" for item in culprit.operand_items)
+            yield f"{culprit.op}({items}) = {culprit.item}"
     scope = f", scope {culprit.scope}" if culprit.scope else ""
     yield f"{culprit.phase} graph{scope}"
     yield from culprit.loops

@@ -7,6 +7,7 @@ steps: binding arguments, making result arrays, and coming back to Python.
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import time
@@ -40,6 +41,9 @@ _STAMP_SHARE = 0.03
 _MOST_GROUPS = 8
 _FIRST_SECONDS = 5e-3
 """For so long, calls are made that nobody looks at: the first ones are slow."""
+
+_SHORT_SECONDS, _WARMING_CALLS = 1e-4, 3
+"""Calls that are shorter are preceded by some that do not count, so that caches hold what they hold in a loop."""
 
 _PROFILE_SECONDS, _LEAST_REPEATS, _MOST_REPEATS = 0.1, 5, 500
 """How often calls are repeated where that is not given: for so long, times the number of groups of steps."""
@@ -376,12 +380,12 @@ class _Session:
         native: dict[Arrangement, list[float]] = {arrangement: [] for arrangement in (ends, *arrangements)}
         ticks: dict[int, list[float]] = {number: [] for number in everything}
         for _ in range(repeats):
-            calls.append(self._call(self.machine, self.machine.run))
-            seconds = self._stamped_call(ends)
+            calls.append(self._warm(lambda: self._call(self.machine, self.machine.run), first))
+            seconds = self._warm(lambda: self._stamped_call(ends), first)
             native[ends].append(stamped.ticks)
             outside.append(seconds - stamped.ticks * seconds_per_tick())
             for arrangement, group in zip(arrangements, groups, strict=True):
-                self._stamped_call(arrangement)
+                self._warm(functools.partial(self._stamped_call, arrangement), first)
                 native[arrangement].append(stamped.ticks)
                 sums = _sums(stamped)
                 for number in group:
@@ -420,6 +424,12 @@ class _Session:
                 steps = steps[: len(self.machine.plan.steps)]
             self._stamped_call(stamped.arrange(steps))
         return stamped, steps, not stamped.log.full and len(steps) == len(stamped.steps())
+
+    def _warm(self, call: Callable[[], float], first: Sequence[float]) -> float:
+        """Seconds of a call, after others of its kind where it is so short that what was before it tells."""
+        for _ in range(_WARMING_CALLS if min(first) < _SHORT_SECONDS else 0):
+            call()
+        return call()
 
     def _stamped_call(self, arrangement: Arrangement) -> float:
         arrangement.prepare()

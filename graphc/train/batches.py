@@ -151,7 +151,7 @@ def as_batches(data: Data, epochs: int, batch_size: int, shuffle: bool, seed: in
         raise GraphError(
             f"the data is an iterator ({type(data).__name__}), which ends with its first epoch; there are {epochs}",
             expected="what can be iterated again: arrays, a list, an object with __iter__",
-            remedy="wrap the generator in a class whose __iter__ starts it, or train for one epoch",
+            remedy="pass gr.train.Stream(function), where the function makes the iterator, or train for one epoch",
         )
     return data
 

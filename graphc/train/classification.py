@@ -38,14 +38,14 @@ def top_k_accuracy(logits: Operand, labels: Operand, k: int = 5) -> Value:
         raise GraphError(f"k={k}", expected="at least 1")
     scores, truth = _scores_and_labels(logits, labels)
     chosen = ops.expand_dims(_or_fault(truth, scores.shape[-1]), -1)
-    own = ops.take_along_axis(scores, chosen, -1)
+    own = ops.gather(scores, chosen, -1)
     classes = ops.arange(scores.shape[-1])
     tied_before = ops.logical_and(ops.equal(scores, own), ops.less(classes, chosen))
     ahead = ops.logical_or(ops.logical_not(ops.less_equal(scores, own)), tied_before)
     return ops.mean(ops.cast(ops.less(ops.sum(ahead, -1), k), "float32"))
 
 
-def confusion_matrix(logits: Operand, labels: Operand, ignore_index: int | None = None) -> Value:
+def confusion_matrix(logits: Operand, labels: Operand, ignore_index: int = -100) -> Value:
     """How many examples of each class were given each class, int64 (classes, classes): ``[truth, prediction]``.
 
     The prediction is the class of the largest logit; of equal ones the first. For precision, recall and F1 of a whole
@@ -65,12 +65,11 @@ def confusion_matrix(logits: Operand, labels: Operand, ignore_index: int | None 
     scores, truth = _scores_and_labels(logits, labels)
     classes = scores.shape[-1]
     predictions = ops.one_hot(ops.reshape(ops.argmax(scores, -1), (-1,)), classes, dtype="int64")
-    truth = ops.reshape(truth, (-1,))
-    if ignore_index is not None:
-        counted = ops.not_equal(truth, ignore_index)
-        predictions = predictions * ops.expand_dims(ops.cast(counted, "int64"), -1)
-        truth = ops.where(counted, truth, 0)
-    return ops.index_add(ops.zeros((classes, classes), "int64"), _or_fault(truth, classes), predictions)
+    truth = ops.cast(ops.reshape(truth, (-1,)), "int64")
+    counted = ops.not_equal(truth, ignore_index)
+    rows = _or_fault(ops.where(counted, truth, 0), classes)
+    counts = predictions * ops.expand_dims(ops.cast(counted, "int64"), -1)
+    return ops.index_add(ops.zeros((classes, classes), "int64"), rows, counts)
 
 
 def precision(confusion: Operand, average: Average = "macro") -> Value:
@@ -132,7 +131,6 @@ def _share(part: Value, whole: Value) -> Value:
 
 def _or_fault(labels: Value, classes: Size) -> Value:
     """The labels, of which negative ones are outside of the classes instead of counting from their end."""
-    labels = ops.cast(labels, "int64")
     return ops.where(ops.less(labels, 0), ops.dim_size(classes), labels)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from graphc.errors import GraphError
 from graphc.train.batches import Data, as_batch, as_batches, examples_in
-from graphc.train.metrics import Means
+from graphc.train.evaluator import Evaluator
+from graphc.train.metrics import Means, check_counted
 
 __all__ = ["evaluate"]
 
@@ -19,10 +19,10 @@ def evaluate(
 
     Args:
         function: takes the arrays of a batch; returns a scalar, several, or a mapping from names to scalars, each a
-            mean over the batch.
+            mean over the batch. Or an :class:`Evaluator`, for metrics that are no means, such as F1.
         data: an array, a tuple of arrays with examples along their first axes, or an iterable of batches.
         batch_size: examples in a batch; batches of an iterable are taken as they come.
-        names: of the scalars; by default ``loss``, ``metric_1``, ``metric_2`` and so on.
+        names: of the scalars; by default ``loss``, ``metric_1``, ``metric_2`` and so on. An evaluator has its own.
 
     Raises:
         GraphError: the function returns something else, or there is no data.
@@ -43,7 +43,12 @@ def mean_results(
     names: Sequence[str] | None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
-    """The means of what a function returns for batches; None where ``stop`` said, between two of them, to stop."""
+    """The means of what a function returns for batches, or the metrics of an evaluator.
+
+    None where ``stop`` said, between two batches, to stop.
+    """
+    if isinstance(function, Evaluator):
+        return function.over(batches, stop)
     means = Means(names)
     for item in batches:
         batch = as_batch(item)
@@ -59,10 +64,5 @@ def checked_means(means: Means) -> dict[str, float]:
     Raises:
         GraphError: nothing was counted.
     """
-    if not means.weight:
-        raise GraphError(
-            "the data gave no batch",
-            expected="at least one batch, of at least one example",
-            remedy="pass arrays, or an iterable that can be iterated again",
-        )
+    check_counted(means.weight)
     return means.as_dict()

@@ -12,7 +12,7 @@ from graphc.ir import ops
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
 
-__all__ = ["Means", "accuracy", "binary_accuracy"]
+__all__ = ["Means", "accuracy", "binary_accuracy", "check_counted"]
 
 
 def accuracy(logits: Operand, labels: Operand) -> Value:
@@ -91,6 +91,20 @@ class Means:
         self.names = tuple(state["names"]) if state["names"] is not None else None
         self._sums = list(state["sums"])
         self.weight = state["weight"]
+
+
+def check_counted(examples: int) -> None:
+    """Check that means are of something.
+
+    Raises:
+        GraphError: there were no examples.
+    """
+    if not examples:
+        raise GraphError(
+            "the data gave no batch",
+            expected="at least one batch, of at least one example",
+            remedy="pass arrays, or an iterable that can be iterated again",
+        )
 
 
 def _scalars(result: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from graphc.errors import GraphError
 from graphc.state import numbered
-from graphc.train.batches import Batches, as_batch, examples_in
+from graphc.train.batches import as_batch, examples_in
 from graphc.train.callbacks import Callback
 from graphc.train.checkpoint import SavedCheckpoint
 from graphc.train.checkpoint_callback import Checkpoint
@@ -126,7 +126,7 @@ class Run:
         """Train and validate once; whether the run is to end."""
         if self._stops([callback.on_epoch_begin(epoch) for callback in self.callbacks]):
             return True
-        total = self.batches.examples if isinstance(self.batches, Batches) else None
+        total = getattr(self.batches, "examples", None)
         with ProgressBar(f"epoch {epoch}/{self.epochs}", total, self.progress, self._means.weight) as bar:
             if not self._trained and self._steps(bar, interrupt):
                 return True

@@ -9,6 +9,7 @@ coordinates.
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,12 @@ from typing import Literal, TypeAlias
 
 from graphc.viz.picture import Path, Picture
 
-__all__ = ["Arrangement", "Bend", "Hop", "Port", "Unit", "arrange"]
+__all__ = ["NEXT", "Arrangement", "Bend", "Hop", "Port", "Unit", "arrange"]
+
+Side: TypeAlias = Literal["top", "bottom"]
+
+NEXT = " next"
+"""What tells the keys of lines from variables to their next values from those of their values."""
 
 _SWEEPS = 8
 
@@ -28,7 +34,7 @@ class Port:
     """Where lines from the item ``key`` cross the edge of a box."""
 
     box: Path
-    side: Literal["top", "bottom"]
+    side: Side
     key: str
 
 
@@ -110,7 +116,7 @@ def arrange(picture: Picture) -> dict[Path, Arrangement]:
     strands: dict[Path, list[_Strand]] = defaultdict(list)
     for number, link in enumerate(picture.links):
         if link.kind == "update":  # the variable stands above its next value
-            strands[()].append(_Strand(link.target, link.source, f"{link.target} ", number))
+            strands[()].append(_Strand(link.target, link.source, link.target + NEXT, number))
         else:
             strands[()].append(_Strand(link.source, link.target, link.source, number))
     return {
@@ -148,11 +154,12 @@ def _arrange_box(
         above, below = (source, target) if (source, target) in lower else (target, source)
         hops.setdefault((above, below, strand.key), Hop(above, below, strand.key)).links.append(strand.link)
         ends = {source: strand.source, target: strand.target}
-        for box, side in ((above, "bottom"), (below, "top")):
+        sides: tuple[tuple[Unit, Side], ...] = ((above, "bottom"), (below, "top"))
+        for box, side in sides:
             if isinstance(box, tuple):
-                port = Port(box, "bottom" if side == "bottom" else "top", strand.key)
-                ways = (ends[box], port) if box == source else (port, ends[box])
-                inner[box].append(_Strand(*ways, strand.key, strand.link))
+                port = Port(box, side, strand.key)
+                first, last = (ends[box], port) if box == source else (port, ends[box])
+                inner[box].append(_Strand(first, last, strand.key, strand.link))
     rows = _ranked([*units, *ports], {(hop.upper, hop.lower) for hop in hops.values()}, order)
     return Arrangement(_ordered(rows, list(hops.values())), list(hops.values()))
 
@@ -295,7 +302,7 @@ def _by_neighbours(units: list[Unit], near: dict[Unit, list[Unit]], beside: dict
 def _crossings(rows: Sequence[Sequence[Unit]], below: dict[Unit, list[Unit]]) -> int:
     """How many pairs of lines cross."""
     total = 0
-    for units, following in zip(rows, rows[1:], strict=False):
+    for units, following in itertools.pairwise(rows):
         place = {unit: number for number, unit in enumerate(following)}
         passed: list[int] = []
         for unit in units:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from graphc.ir.graph import Graph
-from graphc.viz.fold import READABLE, folded, visible
+from graphc.viz.fold import closed_around, folded, readable
 from graphc.viz.levels import with_levels
 from graphc.viz.picture import Box, Item, Path, Picture, picture_of
 from graphc.viz.svg import Drawing, Mark, document
@@ -54,17 +54,10 @@ def _box(box: Box) -> Hashable:
 
 def opened_for(sides: Sequence[tuple[Picture, set[str | Path]]]) -> set[Path]:
     """The boxes that are to be open so that in two pictures these items and boxes are seen: as many as can be read."""
-    return set().union(*(_opened(picture, names) for picture, names in sides))
-
-
-def _opened(picture: Picture, names: set[str | Path]) -> set[Path]:
     found: set[Path] = set()
-    for name in sorted(names, key=lambda name: picture.items[name].path if isinstance(name, str) else name):
-        path = picture.items[name].path if isinstance(name, str) else name
-        wanted = found | {path[:depth] for depth in range(1, len(path) + 1)}
-        if len(visible(picture, wanted)) > READABLE:
-            break
-        found = wanted
+    for picture, names in sides:
+        paths = [picture.items[name].path if isinstance(name, str) else name for name in names]
+        found |= readable(picture, {path[:depth] for path in paths for depth in range(1, len(path) + 1)})
     return found
 
 
@@ -103,7 +96,7 @@ def _marks(picture: Picture, opened: set[Path], names: set[str | Path], kind: st
     hidden: Counter[Path] = Counter()
     for name in names:
         path = picture.items[name].path if isinstance(name, str) else name
-        closed = next((path[:depth] for depth in range(1, len(path) + 1) if path[:depth] not in opened), None)
+        closed = closed_around(path, opened)
         if closed is None:
             marks[name] = Mark(kind)
         else:

@@ -10,7 +10,7 @@ from graphc.errors import GraphError
 from graphc.viz.picture import Item, Link, LinkKind, Path, Picture
 from graphc.viz.style import KINDS
 
-__all__ = ["READABLE", "contents", "folded", "is_row", "level", "open_boxes", "place_text", "visible"]
+__all__ = ["closed_around", "contents", "folded", "is_row", "level", "open_boxes", "place_text", "readable"]
 
 READABLE = 64
 """How many items a picture shows at most where nothing else is asked for."""
@@ -30,7 +30,7 @@ def open_boxes(picture: Picture, depth: int | str | None) -> set[Path]:
         GraphError: the depth is none of these.
     """
     if depth == "auto":
-        return _readable(picture)
+        return readable(picture, picture.boxes)
     if depth is None:
         return set(picture.boxes)
     if isinstance(depth, str) or depth < 0:
@@ -38,12 +38,12 @@ def open_boxes(picture: Picture, depth: int | str | None) -> set[Path]:
     return {path for path in picture.boxes if level(path) <= depth and not any(map(is_row, path))}
 
 
-def _readable(picture: Picture) -> set[Path]:
-    """Open boxes level by level, in one region after the other, as long as there is not too much to see."""
-    if len(picture.items) <= READABLE:
-        return set(picture.boxes)
+def readable(picture: Picture, wanted: Collection[Path]) -> set[Path]:
+    """Those of the wanted boxes that are to be open: level by level, in one region after the other, while all fits."""
+    if len(visible(picture, wanted)) <= READABLE:
+        return set(wanted)
     batches: dict[tuple[int, str], set[Path]] = defaultdict(set)
-    for path in picture.boxes:
+    for path in wanted:
         if not any(map(is_row, path)):
             batches[level(path), path[0]].add(path)
     found: set[Path] = set()
@@ -71,7 +71,7 @@ def visible(picture: Picture, opened: Collection[Path]) -> dict[str, Path | None
     shown: dict[str, Path | None] = {}
     seen: set[Path] = set()
     for id, item in picture.items.items():
-        box = _closed_around(item.path, opened)
+        box = closed_around(item.path, opened)
         if box is None:
             shown[id] = None
         elif box not in seen:
@@ -80,7 +80,7 @@ def visible(picture: Picture, opened: Collection[Path]) -> dict[str, Path | None
     return shown
 
 
-def _closed_around(path: Path, opened: Collection[Path]) -> Path | None:
+def closed_around(path: Path, opened: Collection[Path]) -> Path | None:
     """The outermost box around a place that is not open."""
     return next((path[:depth] for depth in range(1, len(path) + 1) if path[:depth] not in opened), None)
 
@@ -108,7 +108,7 @@ def folded(picture: Picture, opened: Collection[Path]) -> Picture:
     ids: dict[Path, str] = {}
     items: dict[str, Item] = {}
     for id, item in picture.items.items():
-        box = _closed_around(item.path, opened)
+        box = closed_around(item.path, opened)
         if box is None:
             items[id], stands[id] = item, id
             continue

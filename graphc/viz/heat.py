@@ -22,9 +22,10 @@ def times(picture: Picture, seconds: Mapping[Node, float]) -> dict[str | Path, f
     sums: dict[Path, float] = defaultdict(float)
     for id, item in picture.items.items():
         box = picture.boxes.get(item.path)
-        if item.node in seconds and not item.copy and (box is None or box.node is not item.node):
-            found[id] = seconds[item.node]
-            sums[item.path] += found[id]
+        taken = seconds.get(item.node, 0.0) if item.node is not None and not item.copy else 0.0
+        if taken and (box is None or box.node is not item.node):
+            found[id] = taken
+            sums[item.path] += taken
     for path in sorted(picture.boxes, key=len, reverse=True):
         node = picture.boxes[path].node
         total = seconds.get(node, 0.0) if node is not None else sums[path]

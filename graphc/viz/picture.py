@@ -250,7 +250,7 @@ class _Painter:
         first = _FIRST_OPERAND.get(node.op.name)
         count = len(self.picture.items)
         if first is not None:
-            for position, inner in enumerate(given.graph.inputs):
+            for position in range(len(given.graph.inputs)):
                 self._operand(outer, node, part, position, first + position, inside)
         self._nodes(part)
         for value in given.graph.outputs:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,14 +95,14 @@ _Near = dict[Unit, list[tuple[Unit, float, float]]]
 
 
 def _neighbours(arrangement: Arrangement, inside: Inside) -> tuple[_Near, _Near]:
-    """For each unit those linked with it in the row above and below: with a weight, and how far to the right it wants.
+    """For each unit those linked with it in the row above and below, with a weight, and how far right of them it wants.
 
-    The wish is the difference of the places at which the line meets the units. Lines that pass rows want to be straight.
+    The wish is the difference of the places at which the line meets the units. Lines across rows want to be straight.
     """
     pieces: dict[tuple[Unit, Unit], list[float]] = defaultdict(list)
     for hop in arrangement.hops:
         way = arrangement.way(hop)
-        for upper, lower in zip(way, way[1:], strict=False):
+        for upper, lower in itertools.pairwise(way):
             pieces[upper, lower].append(_offset(inside, upper, hop, True) - _offset(inside, lower, hop, False))
     above: _Near = defaultdict(list)
     below: _Near = defaultdict(list)
@@ -167,7 +168,7 @@ def _place_units(rows: Sequence[Sequence[Unit]], inside: Inside, near: tuple[_Ne
             gaps = [
                 (inside.widths[a] + inside.widths[b]) / 2
                 + (UNIT_GAP if inside.widths[a] + inside.widths[b] else PORT_GAP)
-                for a, b in zip(units, units[1:], strict=False)
+                for a, b in itertools.pairwise(units)
             ]
             inside.centers.update(zip(units, _apart(wishes, weights, gaps), strict=True))
 

@@ -15,7 +15,7 @@ from graphc.ir.dims import bind, symbols
 from graphc.ir.graph import Graph, Node
 from graphc.runtime.plan import Plan
 from graphc.runtime.profile import Profile
-from graphc.viz.arrange import Arrangement, Bend, Port, Unit, arrange
+from graphc.viz.arrange import NEXT, Arrangement, Bend, Port, Unit, arrange
 from graphc.viz.changes import changed, opened_for
 from graphc.viz.fold import contents, is_row, level, open_boxes, place_text
 from graphc.viz.heat import times
@@ -249,9 +249,13 @@ def _arranged(arrangement: Arrangement, items: Mapping[str, int], boxes: Mapping
     """The units, rows and hops of a box, by numbers."""
     numbers = {unit: place for place, unit in enumerate(unit for units in arrangement.rows for unit in units)}
 
-    def unit_of(unit: Unit) -> tuple[int, int | str]:
+    def number_of(key: str) -> int:
+        """The item that a line starts at; below zero for the next value of one."""
+        return items[key] if key in items else -items[key.removesuffix(NEXT)] - 1
+
+    def unit_of(unit: Unit) -> tuple[int, int]:
         if isinstance(unit, Port):
-            return _UNITS[unit.side], unit.key
+            return _UNITS[unit.side], number_of(unit.key)
         if isinstance(unit, Bend):
             return _UNITS["bend"], numbers[unit.unit]
         return (_UNITS["item"], items[unit]) if isinstance(unit, str) else (_UNITS["box"], boxes[unit])
@@ -259,7 +263,7 @@ def _arranged(arrangement: Arrangement, items: Mapping[str, int], boxes: Mapping
     return {
         "units": [unit_of(unit) for unit in numbers],
         "rows": [[numbers[unit] for unit in units] for units in arrangement.rows],
-        "hops": [[numbers[hop.upper], numbers[hop.lower], hop.key, hop.links] for hop in arrangement.hops],
+        "hops": [[numbers[hop.upper], numbers[hop.lower], number_of(hop.key), hop.links] for hop in arrangement.hops],
     }
 
 

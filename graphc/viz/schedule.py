@@ -10,7 +10,7 @@ from graphc.runtime.plan import Plan, PlannedBuffer
 from graphc.runtime.profile import Profile
 from graphc.runtime.program import BoundStep, Program
 from graphc.viz.sheet import heat
-from graphc.viz.style import KINDS, class_of, kind_of
+from graphc.viz.style import class_of, kind_of
 from graphc.viz.svg import document
 from graphc.viz.text import bytes_text, shortened, text_width, time_text, xml_text
 
@@ -163,7 +163,7 @@ def _step(
     return (
         f'<g class="step" data-row="{place}"><title>{xml_text("; ".join(tips))}</title>'
         f'<rect class="stripe{" odd" * (place % 2)}" x="6" y="{y:.1f}" width="{right - 6:.1f}" height="{ROW:g}"/>'
-        f'<g class="{kind}"><rect class="shape" x="{starts[0] - 3:.1f}" y="{y + 4:.1f}" width="9" height="9" rx="2"/></g>'
+        f'<rect class="shape {kind}" x="{starts[0] - 3:.1f}" y="{y + 4:.1f}" width="9" height="9" rx="2"/>'
         f"{texts}{bar}</g>"
     )
 
@@ -205,6 +205,7 @@ def _block(number: int, item: PlannedBuffer, frame: tuple[float, float, float, f
         text = f"b{number} {bytes_text(item.bytes)}"
         label = f'<text class="note" x="{x + 5:.1f}" y="{y + 12:.1f}">{text}</text>'
     return (
-        f'<g class="block {kind}{" nested" * nested}" {rows}><title>{xml_text(tip)}</title><rect class="shape" x="{x:.1f}" '
+        f'<g class="block {kind}{" nested" * nested}" {rows}><title>{xml_text(tip)}</title>'
+        f'<rect class="shape" x="{x:.1f}" '
         f'y="{y + 1:.1f}" width="{width:.1f}" height="{height - 2:.1f}" rx="2" fill-opacity=".85"/>{label}</g>'
     )

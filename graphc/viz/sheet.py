@@ -44,7 +44,7 @@ text{font-family:var(--font);fill:var(--ink)}
 .tip.update{fill:var(--update-line)}
 .item.added .shape,.box.added>rect{stroke:var(--added);stroke-width:3}
 .item.removed .shape,.box.removed>rect{stroke:var(--removed);stroke-width:3;stroke-dasharray:6 3}
-.item.kept{opacity:.45}
+.item.kept{opacity:.5}
 .stripe{fill:transparent}
 .stripe.odd{fill:var(--line);fill-opacity:.09}
 .block.nested .shape{stroke-width:.5}
@@ -81,8 +81,8 @@ def _mixed(color: str, other: str, share: float) -> str:
 def kind_rules() -> str:
     """The rules for kinds of items and for regions."""
     rules = [
-        f".{class_of(kind)} .shape{{fill:var(--{class_of(kind)}-fill);stroke:var(--{class_of(kind)}-line)}}"
-        for kind in KINDS.values()
+        f".{name} .shape,.shape.{name}{{fill:var(--{name}-fill);stroke:var(--{name}-line)}}"
+        for name in map(class_of, KINDS.values())
     ]
     rules += [f".box.{region}>rect{{fill:var(--{region}-fill);stroke:var(--{region}-frame)}}" for region in REGIONS]
     return "\n".join(rules) + "\n"

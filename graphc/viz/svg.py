@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.ir.graph import Graph, Node
-from graphc.viz.arrange import Arrangement, Bend, Hop, arrange
+from graphc.viz.arrange import Arrangement, Hop, arrange
 from graphc.viz.dot import DETAIL_LIMIT, TITLE_LIMIT
 from graphc.viz.fold import folded, open_boxes
 from graphc.viz.heat import times
@@ -100,7 +101,8 @@ def document(body: str, width: float, height: float) -> str:
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     tips = "".join(
         f'<marker id="tip-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        f'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path class="tip {kind}" d="M0 .8L8 4L0 7.2z"/></marker>'
+        f'markerUnits="userSpaceOnUse" orient="auto-start-reverse">'
+        f'<path class="tip {kind}" d="M0 .8L8 4L0 7.2z"/></marker>'
         for kind in ("value", "update")
     )
     return (
@@ -174,7 +176,8 @@ class Drawing:
         fill = f' style="fill:{mark.fill}"' if mark.fill else ""
         title = shortened(box_title(box, mark.note), 2 * TITLE_LIMIT)
         return (
-            f'<g class="box {box.kind}" transform="translate({left:.1f},{top:.1f})"><title>{xml_text(box.label)}</title>'
+            f'<g class="box {box.kind}{" " * bool(mark.classes)}{mark.classes}" '
+            f'transform="translate({left:.1f},{top:.1f})"><title>{xml_text(box.label)}</title>'
             f'<rect width="{inside.width:.1f}" height="{inside.height:.1f}" rx="7"{fill}/>'
             f'<text class="name" x="10" y="16">{xml_text(title)}</text></g>'
         )
@@ -190,11 +193,11 @@ class Drawing:
             yield f"<g>{text}<title>{xml_text('; '.join(dict.fromkeys(tips)))}</title></g>"
 
     def _link(self, arrangement: Arrangement, hop: Hop, link: Link, inside: Inside, left: float, top: float) -> str:
-        points: list[tuple[float, float]] = []
-        for unit in arrangement.way(hop):
-            x, y = (inside.centers[unit], inside.tops[unit]) if isinstance(unit, Bend) else (0.0, 0.0)
-            points += [(x, y), (x, y + inside.heights[unit])] if isinstance(unit, Bend) else []
-        points = [inside.end(hop.upper, hop.key, True), *points, inside.end(hop.lower, hop.key, False)]
+        points = [inside.end(hop.upper, hop.key, True)]
+        for bend in arrangement.way(hop)[1:-1]:
+            x, y = inside.centers[bend], inside.tops[bend]
+            points += [(x, y), (x, y + inside.heights[bend])]
+        points.append(inside.end(hop.lower, hop.key, False))
         start, end = self._tips(hop, link)
         tips = f' marker-start="url(#tip-{start})"' * bool(start) + f' marker-end="url(#tip-{end})"' * bool(end)
         return f'<path class="link {link.kind}" d="{curve(points, left, top)}"{tips}/>'
@@ -226,7 +229,7 @@ def curve(points: Sequence[tuple[float, float]], left: float = 0.0, top: float =
     """A path through points that leaves and enters each of them vertically."""
     moved = [(x + left, y + top) for x, y in points]
     text = f"M{moved[0][0]:.1f} {moved[0][1]:.1f}"
-    for (x0, y0), (x1, y1) in zip(moved, moved[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(moved):
         if abs(x0 - x1) < 0.5:
             text += f"L{x1:.1f} {y1:.1f}"
         else:

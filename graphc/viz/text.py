@@ -49,12 +49,13 @@ def time_text(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
-_WIDTHS = (
+_TABLE = (
     "278 278 355 556 556 889 667 191 333 333 389 584 278 333 278 278 556 556 556 556 556 556 556 556 556 556 278 278 "
     "584 584 584 556 1015 667 667 722 722 667 611 778 722 278 500 667 556 833 722 778 667 778 722 667 611 722 667 944 "
     "667 667 611 278 278 278 469 556 333 556 556 500 556 556 278 556 556 222 222 500 222 833 556 556 556 556 333 500 "
     "278 556 500 722 500 500 500 334 260 334 584"
-).split()
+)
+_WIDTHS = tuple(map(int, _TABLE.split()))
 """Widths of the characters from the space to the tilde in Helvetica, in thousandths of the font's size."""
 
 
@@ -64,7 +65,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     for character in text:
         place = ord(character) - 32
         if 0 <= place < len(_WIDTHS):
-            total += int(_WIDTHS[place])
+            total += _WIDTHS[place]
         else:
             total += 1000 if unicodedata.east_asian_width(character) in "WF" else 620
     return total / 1000 * size * (1.12 if bold else 1.05)

@@ -141,9 +141,9 @@ def test_len_and_iteration_follow_the_first_axis() -> None:
 @pytest.mark.parametrize("shape", [(), ("n", 2)])
 def test_len_of_a_scalar_or_of_a_symbolic_axis_is_refused(shape: tuple[Any, ...]) -> None:
     value = ops.placeholder(shape)
-    with pytest.raises(TypeError, match=r"len\(\) of a value of type float32\[.*use .shape or .ndim"):
+    with pytest.raises(TypeError, match=r"len\(\) of <placeholder: float32\[(.|\n)*use .*\.ndim"):
         len(value)
-    with pytest.raises(TypeError, match="len"):
+    with pytest.raises(TypeError, match="a loop over"):
         list(value)
 
 

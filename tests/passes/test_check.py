@@ -21,7 +21,7 @@ from graphc.passes.autodiff import Autodiff
 from graphc.passes.check import check_passes
 from graphc.passes.dce import Dce
 from graphc.passes.pipeline import PIPELINE, Stage, run_passes
-from graphc.passes.rewrite import Matcher, rewrite
+from graphc.passes.rewrite import Matcher, in_bodies, rewrite
 from graphc.passes.simplify import Simplify
 from graphc.passes.source import GraphSource
 
@@ -396,3 +396,42 @@ def test_sizes_and_attributes_are_written() -> None:
         strict=True,
     ):
         np.testing.assert_array_equal(found, wanted)
+
+
+# --- graphs inside nodes
+
+
+def looping() -> tuple[Graph, Value]:
+    x, b = gr.placeholder((None, 3), name="x"), gr.placeholder((None,), name="b")
+    carry, ys = gr.scan(lambda h, x: (gr.tanh(h * x + b), gr.sin(h)), x[0], x)
+    shorter = gr.cond(carry.sum() > -100.0, lambda: gr.exp(carry), lambda: carry * b)
+    last = gr.while_loop(lambda s: s.sum() < 5.0, lambda s: s + gr.abs(b) + 1.0, shorter)
+    loss = (shorter * carry).sum() + ys.sum()
+    return Graph.of([x, b], [last, loss, *gr.grad(loss, [x, b])]), x
+
+
+def test_passes_keep_the_values_of_loops() -> None:
+    """The sizes that a step takes for equal are drawn equal."""
+    graph, _ = looping()
+    check_passes(run_passes(graph))
+
+
+@pytest.mark.parametrize("name", ["tanh", "sin", "exp"])
+def test_a_wrong_value_inside_a_loop_is_found(name: str) -> None:
+    graph, _ = looping()
+
+    @dataclass(frozen=True)
+    class Inside:
+        name: str = "inside"
+
+        def __call__(self, graph: Graph) -> Graph:
+            return in_bodies(graph, Replace(name, lambda v: v * 0.5))
+
+    with pytest.raises(PassError, match="the pass 'inside' changed output"):
+        check_passes(stages_of(graph, Inside()))
+
+
+def test_sizes_inside_a_loop_that_do_not_agree() -> None:
+    graph, x = looping()
+    with pytest.raises(FeedError, match="a size left open"):
+        check_passes(run_passes(graph), {x: np.ones((4, 3)), graph.inputs[1]: np.ones(2)})

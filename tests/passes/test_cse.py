@@ -103,3 +103,38 @@ def test_sums_in_either_order_of_open_sizes_stay_apart() -> None:
 def test_nothing_equal_gives_the_same_graph() -> None:
     graph, _ = graph_of(lambda x: gr.exp(x) + gr.sin(x), [X])
     assert Cse()(graph) is graph
+
+
+def step(h: Value, x: Value) -> tuple[Value, Value]:
+    return gr.tanh(h * x) + gr.tanh(h * x), h
+
+
+def test_equal_loops_and_choices() -> None:
+    """The steps are made one by one, of placeholders of their own."""
+
+    def build(x: Value) -> list[Value]:
+        start = gr.sum(x)
+        loops = [gr.scan(step, start, x)[1], gr.scan(step, start, x)[1], gr.scan(step, start, x, reverse=True)[1]]
+        positive = start > 0
+        choices = [
+            gr.cond(positive, lambda: x, lambda: x * 2.0),
+            gr.cond(positive, lambda: x, lambda: x * 2.0),
+            gr.cond(positive, lambda: x, lambda: x * 3.0),
+            gr.cond(positive, lambda: x * 2.0, lambda: x),
+        ]
+        return [*loops, *choices]
+
+    graph, feeds = graph_of(build, [X])
+    after = applied(graph, Cse())
+    a, b, reverse, c, d, other, exchanged = after.outputs
+    assert a is b
+    assert c is d
+    assert len({a, reverse, c, other, exchanged}) == 5
+    for found, wanted in zip(results(after, feeds), results(graph, feeds), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_inside_of_loops() -> None:
+    graph, _ = graph_of(lambda x: gr.scan(step, gr.sum(x), x)[0], [X])
+    (node,) = [node for node in applied(graph, Cse()).nodes if node.op.name == "scan"]
+    assert names(node.attrs.body) == ["multiply", "tanh", "add"]

@@ -105,3 +105,13 @@ def work(length: int) -> int:
 
 def test_work_grows_linearly() -> None:
     assert work(8000) < 8.5 * work(1000)
+
+
+def test_inside_of_loops_and_only_once() -> None:
+    x = gr.placeholder((4, 3))
+    carry, _ = gr.scan(lambda h, x: (gr.tanh(h * x + 1.0), None), x[0], x)
+    graph = Fuse()(Graph.of([x], [carry]))
+    (body,) = [node.attrs.body for node in graph.nodes if node.op.name == "scan"]
+    (inside,) = [node for node in body.nodes if node.op.name == "fused"]
+    assert [node.op.name for node in inside.attrs.body.nodes if node.inputs] == ["multiply", "add", "tanh"]
+    assert Fuse()(graph) is graph

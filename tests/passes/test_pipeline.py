@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, reject
 
 import graphc as gr
-from graphc.errors import FeedError, GraphError, PassError
+from graphc.errors import FeedError, GradientError, GraphError, PassError
 from graphc.ir.graph import Graph
 from graphc.ir.op import registry
 from graphc.ir.printer import to_text
@@ -129,6 +129,13 @@ def test_a_pass_that_fails() -> None:
     assert info.value.location is not None
     assert PIPELINE[0].name in info.value.remedy
     assert isinstance(info.value.__cause__, GraphError)
+
+
+def test_a_derivative_that_does_not_exist_is_no_failure_of_a_pass() -> None:
+    x = gr.placeholder((3,))
+    last = gr.while_loop(lambda s: s.sum() < 3.0, lambda s: s * 2.0, x)
+    with pytest.raises(GradientError, match="while_loop has no reverse-mode gradient"):
+        run_passes(Graph.of([x], [gr.grad(last.sum(), x)]))
 
 
 def test_a_pass_that_breaks_the_graph() -> None:

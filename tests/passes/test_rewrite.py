@@ -13,7 +13,7 @@ from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.op import OpDef, no_gradient
 from graphc.ir.printer import to_text
 from graphc.ir.verify import verify
-from graphc.passes.rewrite import Matcher, differentiated, rewrite, rewrite_bodies
+from graphc.passes.rewrite import Matcher, differentiated, in_bodies, rewrite, rewrite_bodies
 from tests.passes.passing import formulas
 
 
@@ -184,6 +184,20 @@ def test_bodies_are_rewritten_where_they_change() -> None:
     assert after.node.inputs == node.inputs
     assert rewrite_bodies(node, lambda graph: graph) is None
     assert rewrite_bodies(gr.exp(x).node, lambda graph: graph) is None
+
+
+def test_the_graphs_inside_nodes_without_the_one_around_them() -> None:
+    x = gr.placeholder((4, 3), "float64", name="x")
+    inner, _ = gr.scan(lambda h, z: (gr.sin(h) * gr.sin(x), None), gr.sin(x), length=2)
+    graph = Graph.of([x], [gr.sin(inner)])
+    after = in_bodies(graph, lambda body: rewrite(body, squares))
+    verify(after)
+    assert after.outputs[0].node.op.name == "sin"
+    (body,) = [node.attrs.body for node in after.nodes if node.op.name == "scan"]
+    assert "sin" not in [node.op.name for node in body.nodes]
+    assert in_bodies(graph, lambda body: body) is graph
+    flat = Graph.of([x], [gr.sin(x)])
+    assert in_bodies(flat, lambda body: rewrite(body, squares)) is flat
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from graphc.ir import ops
 from graphc.ir.graph import Graph, Node
 from graphc.ir.ops.fused import fused
 from graphc.ir.source import phase
+from graphc.passes.autodiff import Autodiff
+from graphc.passes.dce import Dce
 from graphc.viz.regions import regions
 
 
@@ -66,3 +68,16 @@ def test_a_group_is_backward_if_all_its_members_are() -> None:
         (backward,) = fused(Graph.of([b], [ops.exp(b)]), [x])
     found = regions(Graph.of([x], [mixed, backward]))
     assert (found[mixed.node], found[backward.node]) == ("forward", "backward")
+
+
+def test_loops_stand_where_they_were_asked_for() -> None:
+    """The forward loop that hands out what the gradient reads belongs to the forward graph, the one back does not."""
+    x = ops.placeholder((4, 3), name="x")
+    w = ops.parameter(np.ones(3, np.float32), name="w")
+    carry, _ = ops.scan(lambda h, x: (ops.tanh(h * w + x), None), ops.zeros(3), x)
+    loss = ops.sum(carry)
+    graph = Autodiff()(Graph.of([x], [loss], {w: w - ops.grad(loss, w)}))
+    graph = Dce()(graph)
+    assert names(graph, "forward").count("scan") == 1
+    assert names(graph, "backward").count("scan") == 1
+    assert names(graph, "update") == ["subtract"]

@@ -151,17 +151,16 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> 
     blocks = ceil_divide(rows, high)
     together = max(1, nominal(blocks) * min(nominal(lines), _TASKS) // _TASKS)
     pieces = -(-_TASKS // max(1, nominal(lines) * nominal(ceil_divide(blocks, together))))
-    words |= {"together": together, "blocks": blocks, "pieces": pieces, "piece": ceil_divide(y.shape[-1], pieces)}
+    words |= {"blocks": blocks, "together": together, "shares": ceil_divide(blocks, together)}
+    words |= {"pieces": pieces, "piece": ceil_divide(y.shape[-1], pieces)}
     if adjoint:
         words |= _adjoint_words(attrs)
     names = ("x", "w", "y", *words)
-    used = ("blocks", "together", "pieces", "piece", "run_first", "run_last")
-    places_words = ("image0", "image1", "image2") if adjoint else ("places0", "places1", "places2")
+    used = {"pieces": "pieces", "shares": "shares"}
+    used |= {f"out{axis}": f"{'image' if adjoint else 'places'}{axis}" for axis in range(2)}
     source = _SOURCE.format(
         words=", ".join(names),
-        lines="\n".join(f"    {word} = integer(args, {names.index(word)})" for word in used),
-        out=", ".join(f"integer(args, {names.index(word)})" for word in places_words),
-        high=high,
+        lines="\n".join(f"    {name} = integer(args, {names.index(word)})" for name, word in used.items()),
         tile=f"{name}_{kind}_{high}x{wide}x{panel_width(kind) // 2}",
     )
     return Kernel(
@@ -211,21 +210,12 @@ _SOURCE = """
 def kernel(args, lo, hi):
     # words: {words}
 {lines}
-    out0, out1, out2 = {out}
-    shares = (blocks + together - 1) // together
     for t in range(lo, hi):
-        place2 = t % pieces * piece
-        last = min(place2 + piece, out2)
+        piece = t % pieces
         rest = t // pieces
-        block = rest % shares * together
-        count = min(together, blocks - block)
+        share = rest % shares
         rest = rest // shares
         place1 = rest % out1
         rest = rest // out1
-        place0 = rest % out0
-        group = rest // out0
-        while place2 < last:
-            run = min(run_last, last) - place2 if run_first <= place2 and place2 < run_last else 1
-            {tile}(args, group, block * {high}, count, place0, place1, place2, run)
-            place2 += run
+        {tile}(args, rest // out0, share, rest % out0, place1, piece)
 """

@@ -58,12 +58,13 @@
   function showPanes(made) {
     panes = made;
     $("panes").append(...panes.map((pane) => pane.root));
+    const fresh = panes.filter((pane) => !pane.inside);
     for (const pane of panes) {
-      const first = !pane.inside;
       pane.heat = heat && timed(pane);
       pane.draw();
-      if (first) pane.fit();
     }
+    const scale = Math.min(...fresh.map((pane) => pane.startScale));
+    for (const pane of fresh) pane.fit(scale);
   }
 
   function showGraph(name) {
@@ -154,11 +155,12 @@
   }
 
   // Nodes from the same line and scope that belong to the other phase: what a node's gradient consists of, or is of.
+  const leaves = new Set(["placeholder", "variable", "constant", "output"]);
   function partners(graph, number) {
     const item = graph.items[number];
-    if (item[SCOPE] < 0 || item[PLACE] < 0 || data.kinds[item[KIND]][0] === "closed") return [];
+    if (item[SCOPE] < 0 || item[PLACE] < 0 || leaves.has(data.kinds[item[KIND]][0])) return [];
     return graph.items.flatMap((other, i) =>
-      !other[COPY] && other[SCOPE] === item[SCOPE] && other[PLACE] === item[PLACE] && other[BACKWARD] !== item[BACKWARD] ? [i] : []);
+      !other[COPY] && !leaves.has(data.kinds[other[KIND]][0]) && other[SCOPE] === item[SCOPE] && other[PLACE] === item[PLACE] && other[BACKWARD] !== item[BACKWARD] ? [i] : []);
   }
 
   function facts(rows) {
@@ -284,12 +286,15 @@
     const row = event.target.closest("[data-row]");
     if (row) chooseStep(+row.dataset.row);
   });
-  schedule.addEventListener("mouseover", (event) => {
-    const block = event.target.closest(".block"), row = event.target.closest(".step");
+  // Pointing at a block marks the steps that write it first and read it last; at a step, the blocks that live then.
+  schedule.addEventListener("mouseleave", () => point(null));
+  schedule.addEventListener("mouseover", (event) => point(event.target));
+  function point(target) {
+    const block = target && target.closest(".block"), row = target && target.closest(".step");
     for (const g of schedule.querySelectorAll(".near")) g.classList.remove("near");
-    if (block) for (const g of schedule.querySelectorAll(".step")) if (+g.dataset.row >= +block.dataset.first && +g.dataset.row <= +block.dataset.last) g.classList.add("near");
+    if (block) for (const end of [block.dataset.first, block.dataset.last]) schedule.querySelector(`[data-row="${end}"]`).classList.add("near");
     if (row) for (const g of schedule.querySelectorAll(".block")) if (+row.dataset.row >= +g.dataset.first && +row.dataset.row <= +g.dataset.last) g.classList.add("near");
-  });
+  }
   for (const title of schedule.querySelectorAll("title")) {
     title.parentNode.dataset.tip = title.textContent.replaceAll("; ", "\n");
     title.remove();
@@ -398,7 +403,7 @@
   const eachPane = (action) => () => panes.forEach(action);
   $("less").onclick = eachPane((pane) => pane.setLevel(Math.max(pane.level - (pane.opened.size > pane.atLevel(pane.level).length + 1 ? 0 : 1), 0)));
   $("more").onclick = eachPane((pane) => pane.setLevel(Math.min(pane.level + 1, pane.levels)));
-  $("fit").onclick = eachPane((pane) => pane.fitAll());
+  $("fit").onclick = eachPane((pane) => pane.fit(pane.scales[1]));
   $("heat").onclick = () => {
     heat = !heat;
     for (const pane of panes) {

@@ -5,18 +5,19 @@ const PADDING = 14, TITLE = 24, ROW_GAP = 34, UNIT_GAP = 22, PORT_GAP = 12, SWEE
 const ITEM = 0, BOX = 1, TOP = 2, BOTTOM = 3, BEND = 4;
 
 // The measures of a box and of the open boxes in it. `view.boxes[b]` holds `units` as [type, reference], `rows` of
-// numbers of units, and `hops` as [upper unit, lower unit, key, numbers of links]; `size(type, reference)` is [w, h].
-function place(view, number, opened, size) {
-  const box = view.boxes[number], count = box.units.length;
+// numbers of units, and `hops` as [upper unit, lower unit, key, numbers of links]; `size(type, reference)` is [w, h],
+// and `origin(key)` names what shows the source of a line: lines from one closed box share their ports.
+function place(view, number, opened, size, origin) {
+  const box = joined(view.boxes[number], origin), count = box.units.length;
   const inside = {
-    number, box, widths: new Array(count), heights: new Array(count), tops: new Array(count),
-    centers: new Array(count), below: new Map(), ports: new Map(), bends: new Map(), rowOf: new Array(count),
+    number, box, widths: new Array(count).fill(0), heights: new Array(count).fill(0), tops: new Array(count).fill(0),
+    centers: new Array(count).fill(0), below: new Map(), ports: new Map(), bends: new Map(), rowOf: new Array(count),
   };
   box.rows.forEach((units, row) => units.forEach((u) => {
     const [type, reference] = box.units[u];
     let wh = [0, 0];
     if (type === BOX && opened.has(reference)) {
-      const inner = place(view, reference, opened, size);
+      const inner = place(view, reference, opened, size, origin);
       inside.below.set(u, inner);
       wh = [inner.width, inner.height];
     } else if (type === ITEM || type === BOX) wh = size(type, reference);
@@ -29,11 +30,11 @@ function place(view, number, opened, size) {
   placeRows(inside, near, number > 0);
   placeUnits(inside, near);
   let left = Infinity, right = -Infinity;
-  for (let u = 0; u < count; u++) {
+  for (const u of box.rows.flat()) {
     left = Math.min(left, inside.centers[u] - inside.widths[u] / 2);
     right = Math.max(right, inside.centers[u] + inside.widths[u] / 2);
   }
-  if (!count) left = right = 0;
+  if (left > right) left = right = 0;
   left -= PADDING;
   right += PADDING;
   const least = number > 0 ? box.title : 0;
@@ -41,6 +42,26 @@ function place(view, number, opened, size) {
   inside.width = Math.max(right - left, least);
   inside.centers = inside.centers.map((x) => x - left);
   return inside;
+}
+
+// A box in which ports with one origin are one, and so are their bends.
+function joined(box, origin) {
+  const known = new Map(), alias = box.units.map((_, u) => u);
+  const join = (u, name) => (alias[u] = known.has(name) ? known.get(name) : (known.set(name, u), u));
+  box.rows.forEach((units) => units.forEach((u) => {
+    const [type, key] = box.units[u];
+    if (type === TOP || type === BOTTOM) join(u, type + ":" + origin(key));
+  }));
+  box.rows.forEach((units, row) => units.forEach((u) => {
+    const [type, of] = box.units[u];
+    if (type === BEND) join(u, BEND + ":" + alias[of] + ":" + row);
+  }));
+  return {
+    ...box,
+    units: box.units.map(([type, reference]) => [type, type === TOP || type === BOTTOM ? origin(reference) : type === BEND ? alias[reference] : reference]),
+    rows: box.rows.map((units) => units.filter((u) => alias[u] === u)),
+    hops: box.hops.map(([upper, lower, key, links]) => [alias[upper], alias[lower], origin(key), links]),
+  };
 }
 
 function way(inside, hop) {

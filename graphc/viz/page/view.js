@@ -38,7 +38,8 @@ class Pane {
   }
 
   get most() {
-    return Math.max(0, ...this.graph.items.filter((item) => !item[COPY]).map((item) => item[SECONDS] || 0));
+    const wholes = this.graph.boxes.filter((box) => box.kind === "group" || box.kind === "body").map((box) => box.seconds || 0);
+    return [...wholes, ...this.graph.items.map((item) => item[SECONDS] || 0)].reduce((a, b) => Math.max(a, b), 0);
   }
 
   visible(opened) {
@@ -113,6 +114,14 @@ class Pane {
     return [width, height + extra];
   }
 
+  // What shows the item that a line starts at: itself, or the outermost closed box around it.
+  origin(key) {
+    const item = key < 0 ? -key - 1 : key;
+    let shown = "i" + item;
+    for (let b = this.graph.items[item][BOX_OF]; b > 0; b = this.graph.boxes[b].parent) if (!this.opened.has(b)) shown = "b" + b;
+    return (key < 0 ? "-" : "") + shown;
+  }
+
   secondsOf(type, reference) {
     return type === ITEM ? this.graph.items[reference][SECONDS] : this.graph.boxes[reference].seconds;
   }
@@ -121,7 +130,7 @@ class Pane {
     this.scene.replaceChildren();
     this.spots = new Map();
     this.drawn = { links: [], items: new Map(), boxes: new Map() };
-    this.inside = place(this.graph, 0, this.opened, (type, reference) => this.size(type, reference));
+    this.inside = place(this.graph, 0, this.opened, (type, reference) => this.size(type, reference), (key) => this.origin(key));
     const spots = [];
     const walk = (inside, left, top) => {
       spots.push([inside, left, top]);
@@ -207,7 +216,7 @@ class Pane {
     const hot = this.heat && seconds;
     if (hot) lines.push(timeText(seconds));
     const classes = ["item", kind, copy, mark, hot ? "hot" : ""].filter(Boolean).join(" ");
-    const g = element("g", { class: classes, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`, tabindex: -1 }, layer);
+    const g = element("g", { class: classes, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` }, layer);
     g.dataset[isBox ? "closed" : "item"] = reference;
     const style = hot ? { style: `fill:${heatColor(seconds / this.most)}` } : {};
     shape(g, kind, width, height, style);
@@ -261,19 +270,22 @@ class Pane {
     this.apply();
   }
 
-  fit() {
+  // The scales at which its width, and all of it, can be seen.
+  get scales() {
     const { width, height } = this.svg.getBoundingClientRect();
-    const scale = Math.min(width / (this.inside.width + 20), height / (this.inside.height + 20), 1.25);
-    // A tall picture starts at its top at a size that can be read; the rest is a drag away.
-    const readable = Math.max(scale, Math.min(0.8, width / (this.inside.width + 20)));
-    this.view = { scale: readable, x: (width - this.inside.width * readable) / 2, y: Math.max((height - this.inside.height * readable) / 2, this.marks ? 34 : 8) };
-    this.apply();
+    const across = width / (this.inside.width + 20);
+    return [across, Math.min(across, height / (this.inside.height + 20), 1.25)];
   }
 
-  fitAll() {
+  // A tall picture starts at its top, at a size that can be read: the rest is a drag away.
+  get startScale() {
+    const [across, all] = this.scales;
+    return Math.max(all, Math.min(0.8, across));
+  }
+
+  fit(scale = this.startScale) {
     const { width, height } = this.svg.getBoundingClientRect();
-    const scale = Math.min(width / (this.inside.width + 20), height / (this.inside.height + 20), 1.25);
-    this.view = { scale, x: (width - this.inside.width * scale) / 2, y: (height - this.inside.height * scale) / 2 };
+    this.view = { scale, x: (width - this.inside.width * scale) / 2, y: Math.max((height - this.inside.height * scale) / 2, this.marks ? 34 : 8) };
     this.apply();
   }
 

@@ -137,10 +137,11 @@ def test_a_derivative_in_a_branch_by_what_is_around_it() -> None:
 def test_gradients_of_one_choice_share_it() -> None:
     x = gr.placeholder((3,), "float64")
     y = gr.cond(x.sum() > 0, lambda: gr.softmax(x), lambda: gr.exp(x))
-    function = gr.compile([x], [y, gr.grad(y[0], x), gr.grad(gr.sum(y * y), x)])
-    assert [node.op.name for node in function.graph.nodes].count("cond") == 3
+    outputs = [y, gr.grad(y[0], x), gr.grad(gr.sum(y * y), x)]
+    function = gr.compile([x], outputs)
+    assert [node.op.name for node in function.graph.nodes].count("cond") == 3  # the choice and two gradients
     for point in (V, -V):
-        for found, wanted in zip(function(point), gr.evaluate(list(function.graph.outputs), None or {x: point})):
+        for found, wanted in zip(function(point), gr.evaluate(outputs, {x: point}), strict=True):
             np.testing.assert_allclose(found, wanted, 1e-12)
 
 

@@ -10,11 +10,13 @@ import contextlib
 import os
 import re
 import tempfile
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
 
+import graphc
 from tools.pages import run_page
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -23,11 +25,22 @@ _PICTURE = re.compile(r"^!\[[^]]*\]\(([\w-]+\.svg)\)", re.MULTILINE)
 _ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):<code>~?([\w.]+)</code>")
 
 
+def on_config(config: Any) -> Any:
+    """Let the public functions say that they are graphc's own, which is where mkdocstrings then looks for them."""
+    for name in graphc.__all__:
+        value = vars(graphc).setdefault(name, getattr(graphc, name))  # some are imported when they are first used
+        if isfunction(value):
+            value.__module__ = "graphc"
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pictures that snippets write, and the pages from outside docs."""
     for file in list(files.documentation_pages()):
         page = Path(file.abs_src_path)
-        missing = [name for name in _PICTURE.findall(page.read_text(encoding="utf-8")) if not (page.parent / name).exists()]
+        missing = [
+            name for name in _PICTURE.findall(page.read_text(encoding="utf-8")) if not (page.parent / name).exists()
+        ]
         if missing:
             folder = Path(file.src_uri).parent
             for name, picture in _written_by(page, missing).items():
@@ -52,7 +65,11 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def _reference(role: re.Match[str]) -> str:
     name = role.group(1)
-    return f'<autoref optional identifier="{name}"><code>{name}</code></autoref>' if "." in name else f"<code>{name}</code>"
+    return (
+        f'<autoref optional identifier="{name}"><code>{name}</code></autoref>'
+        if "." in name
+        else f"<code>{name}</code>"
+    )
 
 
 def _written_by(page: Path, names: list[str]) -> dict[str, str]:

@@ -1,0 +1,9 @@
+"""``python -m graphc``: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from graphc.cli import main
+
+sys.exit(main())

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from graphc.runtime.cache import CompiledKernel, KernelCache
+from tests.cli.conftest import Outcome
+
+KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
+
+
+@pytest.fixture
+def kernels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a cache with three kernels."""
+    place = folder / "kernels"
+    monkeypatch.setenv("GRAPHC_CACHE_DIR", str(place))
+    cache = KernelCache(place)
+    for key in KEYS:
+        assert cache.put(key, CompiledKernel(b"machine code", "symbol"))
+    return place
+
+
+def damage(place: Path, key: str) -> Path:
+    (file,) = place.glob(f"{key}.*")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    return file
+
+
+def test_info(graphc: Callable[..., Outcome], kernels: Path) -> None:
+    code, out, err = graphc("cache", "info")
+    assert (code, err) == (0, "")
+    assert f"folder   {kernels}\nkernels  3\n" in out
+    data = json.loads(graphc("cache", "info", "--json").out)
+    assert data["bytes"] == sum(file.stat().st_size for file in kernels.iterdir())
+    assert data["oldest"] <= data["newest"]
+
+
+def test_verify_finds_damage(graphc: Callable[..., Outcome], kernels: Path) -> None:
+    assert graphc("cache", "verify") == (0, "3 kernels, 0 damaged\n", "")
+    file = damage(kernels, KEYS[1])
+    code, out, _ = graphc("cache", "verify")
+    assert code == 1
+    assert out.startswith(f"damaged: {file}\n3 kernels, 1 damaged")
+    code, out, _ = graphc("cache", "verify", "--json")
+    assert code == 1
+    assert json.loads(out)["damaged"] == [str(file)]
+
+
+def test_clear(graphc: Callable[..., Outcome], kernels: Path) -> None:
+    damage(kernels, KEYS[0])
+    assert graphc("cache", "clear") == (0, f"removed 3 files from {kernels}\n", "")
+    assert list(kernels.iterdir()) == []
+    assert json.loads(graphc("cache", "clear", "--json").out)["removed"] == 0
+
+
+@pytest.mark.parametrize("name", ["info", "verify", "clear"])
+def test_a_folder_that_others_can_write(name: str, graphc: Callable[..., Outcome], kernels: Path) -> None:
+    kernels.chmod(0o777)
+    code, _, err = graphc("cache", name)
+    assert code == 1
+    assert "can be written by others" in err
+    assert len(list(kernels.iterdir())) == 3
+    code, out, _ = graphc("cache", name, "--json")
+    assert code == 1
+    assert "can be written by others" in json.loads(out)["problem"]
