@@ -10,6 +10,7 @@ TORTURE_FLIPS ?= 20000
 DEMO := .venvs/demo
 TEST := .venvs/test
 BENCH := .venvs/bench
+DOCS := .venvs/docs
 BROWSER := .venvs/browser
 
 .PHONY: help demo test lint format examples fuzz torture report bench build clean
@@ -24,6 +25,7 @@ help:
 	@echo "make torture kill $(TORTURE_KILLS) processes that save checkpoints, flip $(TORTURE_FLIPS) bits of one"
 	@echo "make report  use reports in Chromium and take the screenshots of the documentation"
 	@echo "make bench   measure graphc against other systems and write docs/benchmarks.md"
+	@echo "make docs    build the documentation into site"
 	@echo "make build   build the source archive and the wheel into dist"
 	@echo "make clean   delete environments, builds and caches"
 
@@ -58,16 +60,21 @@ report: $(BROWSER)/.ready
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks --output docs/benchmarks.md
 
+# `python -m` makes the hooks find tools/. The variable silences an announcement of the theme's makers.
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build
+
 build: $(TEST)/.ready
 	$(TEST)/bin/python -m pip install $(PIP_FLAGS) build
 	$(TEST)/bin/python -m build
 
 clean:
-	rm -rf .venvs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venvs build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(DEMO)/.ready: EXTRAS := svg
 $(TEST)/.ready: EXTRAS := dev
 $(BENCH)/.ready: EXTRAS := bench
+$(DOCS)/.ready: EXTRAS := docs
 $(BROWSER)/.ready: EXTRAS := browser
 
 .venvs/%/.ready: pyproject.toml

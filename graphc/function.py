@@ -17,7 +17,7 @@ from graphc.passes.pipeline import Stage
 from graphc.runtime.assemble import assemble
 from graphc.runtime.executor import Executor
 from graphc.runtime.plan import Plan
-from graphc.runtime.profile import Profile, profile
+from graphc.runtime.profile import Profile
 from graphc.runtime.program import Program
 
 __all__ = ["Function"]
@@ -260,7 +260,9 @@ class Function:
             IndexFault: the data hold an index outside its axis.
             GraphError: ``repeats`` is less than 1.
         """
-        return profile(self._executor, args, named, repeats)
+        from graphc.runtime.measure import measure
+
+        return measure(self._executor, args, named, repeats)
 
     def save_graph(self, path: str | PathLike[str], stage: str = "final") -> None:
         """Write a stage to a file: ``.dot``, ``.svg``, ``.png`` or ``.txt`` by its suffix."""

@@ -7,31 +7,19 @@ the compiler does. Files from outside docs that pages link to become pages.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tempfile
-from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
 
-import graphc
 from tools.pages import run_page
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OUTSIDE = ("CONTRIBUTING.md", "CHANGELOG.md")
 _PICTURE = re.compile(r"^!\[[^]]*\]\(([\w-]+\.svg)\)", re.MULTILINE)
 _ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):<code>~?([\w.]+)</code>")
-
-
-def on_config(config: Any) -> Any:
-    """Let the public functions say that they are graphc's own, which is where mkdocstrings then looks for them."""
-    for name in graphc.__all__:
-        value = vars(graphc).setdefault(name, getattr(graphc, name))  # some are imported when they are first used
-        if isfunction(value):
-            value.__module__ = "graphc"
-    return config
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -74,7 +62,6 @@ def _reference(role: re.Match[str]) -> str:
 
 def _written_by(page: Path, names: list[str]) -> dict[str, str]:
     """The files of these names that the snippets of a page write."""
-    before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         run_page(page)
         return {name: Path(name).read_text(encoding="utf-8") for name in names}

@@ -95,7 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return _WRONG_USE
     except click.ClickException as error:
-        return _failed(error.format_message(), error.exit_code)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f"\n  see: {context.command_path} --help" if context is not None else ""
+        return _failed(f"{error.format_message()}{hint}", error.exit_code)
     except GraphError as error:
         return _failed(str(error), _PROBLEM if isinstance(error, PassError | VerifyError) else _WRONG_USE)
     except (KeyboardInterrupt, click.Abort):

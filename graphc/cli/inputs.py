@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def size_values(function: gr.Function, given: Sequence[str]) -> dict[str, int]:
         values[known[name]] = int(number)
     missing = [name for name, symbol in known.items() if symbol not in values]
     if missing:
-        wanted = " ".join(f"--size {name}=64" for name in missing)
+        wanted = " ".join(f"--size {shlex.quote(f'{name}=64')}" for name in missing)
         raise WrongUse(f"the size {missing[0]!r} has no value\n  remedy: add, for example, {wanted}")
     return values
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +22,8 @@ __all__ = ["load", "program_argument"]
 
 _MODULE = "user_program"
 """What the user's file is called as a module: not ``__main__``, so that it only defines."""
+
+_MISSING = object()
 
 _KINDS = (
     "a compiled function, a graph, a value, a list of values, or a function without arguments that returns one of these"
@@ -69,7 +71,8 @@ def _module(path: Path) -> ModuleType:
     sys.modules[_MODULE] = module  # dataclasses, among others, look their module up
 
     def execute() -> None:
-        exec(compile(path.read_bytes(), str(path.resolve()), "exec"), module.__dict__)
+        code = compile(path.read_bytes(), str(path.resolve()), "exec", dont_inherit=True)
+        exec(code, module.__dict__)
 
     _run(path, execute, f"{path} raised an exception")
     return module
@@ -104,11 +107,15 @@ def _importable(path: Path) -> Iterator[None]:
 
 
 def _attribute(module: ModuleType, name: str, path: Path) -> Any:
-    try:
-        return operator.attrgetter(name)(module)
-    except AttributeError:
-        known = _usable(module) or [each for each in vars(module) if not each.startswith("_")]
-        raise WrongUse(f"{path}: {unknown('name', name, known).message}") from None
+    found: Any = module
+    for part in name.split("."):
+        inner = _run(path, partial(getattr, found, part, _MISSING), f"{name} of {path} raised an exception")
+        if inner is _MISSING:
+            known = (found is module and _usable(module)) or [each for each in dir(found) if not each.startswith("_")]
+            where = path if found is module else f"{path}:{name.rpartition(f'.{part}')[0]}"
+            raise WrongUse(f"{where}: {unknown('name', part, known).message}")
+        found = inner
+    return found
 
 
 def _usable(module: ModuleType) -> list[str]:

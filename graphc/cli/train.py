@@ -17,6 +17,12 @@ from graphc.cli.output import json_option, write_json
 __all__ = ["command", "examples"]
 
 
+class _ExampleError(UserError):
+    """An example raised an exception; the exit code is that of any such program."""
+
+    exit_code = 1
+
+
 def examples() -> dict[str, Path]:
     """The examples by name: those of the wheel, or of the sources that this package is used from.
 
@@ -82,7 +88,7 @@ def _run(name: str, path: Path, arguments: Sequence[str]) -> int:
     except OSError:
         raise
     except Exception as error:
-        raise UserError(f"the example {name!r} raised an exception", error) from None
+        raise _ExampleError(f"the example {name!r} raised an exception", error) from None
     return 0
 
 

@@ -82,7 +82,7 @@ class ExponentialMovingAverage:
 
     def averaged(self, values: Sequence[Value]) -> list[Value]:
         """The values, computed with the averages in the place of the parameters: what to compile for an evaluation."""
-        return substitute(values, self.averages)
+        return substitute(values, dict[Value, Value](self.averages.items()))
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

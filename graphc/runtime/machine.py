@@ -140,7 +140,7 @@ class Tables:
         """Let the step that calls this program run other steps."""
         self.rows = rows
         assert self._caller is not None
-        self._caller[1:3] = rows.ctypes.data, len(rows)
+        self._caller[1:3] = rows.ctypes.data, len(rows)  # the words after the address of the loop, see _call_table
 
     def forget_fault(self) -> None:
         """Make it ready for another run after one that found a fault."""

@@ -1,4 +1,4 @@
-"""The training loop, mini-batches, callbacks, metrics and checkpoints."""
+"""The training loop, its data, callbacks, metrics, checkpoints and pictures."""
 
 from graphc.train.batches import Batches
 from graphc.train.callbacks import Callback, EarlyStopping, LambdaCallback

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
 
 from graphc.errors import GraphError
 from graphc.train.callbacks import Callback
@@ -20,7 +19,9 @@ _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
 class JSONLog(Callback):
-    """Write a line for every epoch, and for steps on request, as they end::
+    """Write a line for every epoch, and for steps on request.
+
+    For instance::
 
         {"time": 1767225600.25, "step": 100, "loss": 0.5}
         {"time": 1767225603.5, "epoch": 1, "step": 157, "loss": 0.4, "validation_loss": 0.45}
@@ -45,11 +46,10 @@ class JSONLog(Callback):
         self.path = Path(path)
         self.every_steps = every_steps
         self.overwrite = overwrite
-        self._file: IO[str] | None = None
         self._step = 0
 
     def on_train_begin(self, history: History) -> None:
-        """Open the file.
+        """Make the file, or cut it off behind the place where the run goes on.
 
         Raises:
             GraphError: it cannot be written, or holds the log of another run, or something else.
@@ -64,8 +64,8 @@ class JSONLog(Callback):
             )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a", encoding="utf-8")
-            self._file.truncate(kept)
+            with self.path.open("ab") as file:
+                file.truncate(kept)
         except OSError as error:
             raise GraphError(
                 f"{self.path} cannot be written: {error.strerror or error}", expected="a path that can be written"
@@ -81,16 +81,11 @@ class JSONLog(Callback):
         """Write a line."""
         self._write({"epoch": epoch, "step": self._step}, metrics)
 
-    def on_train_end(self, history: History) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
-    def _write(self, where: Mapping[str, int], metrics: Mapping[str, float]) -> None:
-        assert self._file is not None
-        numbers = {name: _as_json(value) for name, value in metrics.items()}
-        self._file.write(json.dumps({"time": time.time()} | where | numbers, allow_nan=False) + "\n")
-        self._file.flush()
+    def _write(self, where: Mapping[str, float], metrics: Mapping[str, float]) -> None:
+        head = {"time": time.time(), **where}
+        numbers = {name: _as_json(value) for name, value in metrics.items() if name not in head}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(head | numbers, allow_nan=False) + "\n")
 
 
 def read_log(path: str | os.PathLike[str]) -> list[dict[str, float]]:

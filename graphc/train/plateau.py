@@ -53,15 +53,9 @@ class ReduceOnPlateau(Callback):
         cooldown: int = 0,
         min_rate: float = 0.0,
     ) -> None:
-        if not (isinstance(rate, Variable) and rate.shape == () and rate.dtype.is_float):
-            raise DTypeError(
-                f"the learning rate to reduce is {rate!r}",
-                expected="a float variable of shape ()",
-                remedy="make rate = gr.variable(0.1), and give it to the optimizer and to the callback",
-            )
         if not 0.0 <= factor < 1.0:
             raise GraphError(f"factor={factor!r}", expected="a number of at least 0 and below 1")
-        self.rate = rate
+        self.rate = _checked_rate(rate)
         self.factor = factor
         self.patience = patience
         self.cooldown = cooldown
@@ -100,3 +94,13 @@ class ReduceOnPlateau(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
         self._monitor.best, self._waited, self._cooling = state["best"], state["waited"], state["cooling"]
+
+
+def _checked_rate(rate: Any) -> Variable:
+    if isinstance(rate, Variable) and rate.shape == () and rate.dtype.is_float:
+        return rate
+    raise DTypeError(
+        f"the learning rate to reduce is {rate!r}",
+        expected="a float variable of shape ()",
+        remedy="make rate = gr.variable(0.1), and give it to the optimizer and to the callback",
+    )

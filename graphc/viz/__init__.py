@@ -4,7 +4,7 @@ from graphc.viz.changes import changes_svg
 from graphc.viz.dot import to_dot
 from graphc.viz.notebook import function_html
 from graphc.viz.render import render, save
-from graphc.viz.report import report, report_html
+from graphc.viz.report_page import report, report_html
 from graphc.viz.schedule import schedule_svg
 from graphc.viz.svg import to_svg
 

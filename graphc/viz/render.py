@@ -93,6 +93,8 @@ def save(what: Graph | str, path: str | Path, **options: Any) -> Path:
             data = to_text(what, **options).encode(errors="backslashreplace")
         case ".svg", Graph():
             data = to_svg(what, **options).encode()
+        case ".png", Graph():
+            data = render(to_dot(what, **{"depth": "auto", **options}), "png")
         case ".dot" | ".svg" | ".png" as suffix, _:
             dot = to_dot(what, **options) if isinstance(what, Graph) else what
             data = dot.encode() if suffix == ".dot" else render(dot, suffix[1:])

@@ -59,8 +59,8 @@ def variables(dark: bool) -> str:
         colors[f"{name}-fill"] = _mixed(kind.line, "#14181d", 0.34) if dark else kind.fill
         colors[f"{name}-line"] = _mixed(kind.line, "#ffffff", 0.75) if dark else kind.line
     for region, (fill, line) in REGIONS.items():
-        colors[f"{region}-fill"] = _mixed(line, "#14181d", 0.12) if dark else fill
-        colors[f"{region}-frame"] = _mixed(line, "#14181d", 0.45) if dark else line
+        colors[f"region-{region}-fill"] = _mixed(line, "#14181d", 0.12) if dark else fill
+        colors[f"region-{region}-frame"] = _mixed(line, "#14181d", 0.45) if dark else line
     return "".join(f"--{name}:{color};" for name, color in colors.items())
 
 
@@ -84,7 +84,10 @@ def kind_rules() -> str:
         f".{name} .shape,.shape.{name}{{fill:var(--{name}-fill);stroke:var(--{name}-line)}}"
         for name in map(class_of, KINDS.values())
     ]
-    rules += [f".box.{region}>rect{{fill:var(--{region}-fill);stroke:var(--{region}-frame)}}" for region in REGIONS]
+    rules += [
+        f".box.{region}>rect{{fill:var(--region-{region}-fill);stroke:var(--region-{region}-frame)}}"
+        for region in REGIONS
+    ]
     return "\n".join(rules) + "\n"
 
 

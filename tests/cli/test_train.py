@@ -55,6 +55,6 @@ def test_an_example_that_raises(graphc: Callable[..., Outcome], folder: Path, mo
     (folder / "mine.py").write_text("def main():\n    return 1 / 0\n\nmain()\n")
     monkeypatch.setattr("graphc.cli.train.examples", lambda: {"mine": folder / "mine.py"})
     code, _, err = graphc("train", "mine")
-    assert code == 2
+    assert code == 1
     assert err.startswith("graphc: the example 'mine' raised an exception\n")
     assert "runpy" not in err

@@ -62,6 +62,15 @@ def test_times_in_html(graphc: Callable[..., Outcome], folder: Path) -> None:
     assert '"total":null' not in times
 
 
+def test_the_file_runs_as_it_would_alone(graphc: Callable[..., Outcome], folder: Path) -> None:
+    (folder / "sizes.py").write_text("SIZE = 3\n")
+    (folder / "whole.py").write_text(
+        "import graphc as gr\nfrom sizes import SIZE\n\ndef f(x: gr.Value): return gr.exp(x)\n"
+        "assert f.__annotations__['x'] is gr.Value\nassert __name__ != '__main__'\ny = f(gr.placeholder((SIZE,)))\n"
+    )
+    assert graphc("viz", "whole.py:y").code == 0
+
+
 def test_the_import_path_is_restored(graphc: Callable[..., Outcome], folder: Path) -> None:
     before = list(sys.path)
     graphc("viz", "model.py:step")

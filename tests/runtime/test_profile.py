@@ -149,10 +149,10 @@ def test_steps_of_loops_and_choices_have_their_counts() -> None:
 
 
 def test_a_loop_too_long_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphc.runtime.profile._LEAST_ENTRIES", 32)
+    monkeypatch.setattr("graphc.runtime.measure._LEAST_ENTRIES", 32)
     function = looping()
     assert {step.runs for step in function.profile(np.ones((5, 3)), repeats=1).all_steps()} >= {1, 5, 15}
-    monkeypatch.setattr("graphc.runtime.profile._MOST_ENTRIES", 40)
+    monkeypatch.setattr("graphc.runtime.measure._MOST_ENTRIES", 40)
     profile = function.profile(np.ones((5, 3)), repeats=1)
     assert not profile.complete
     assert {step.runs for step in profile.steps} == {1}

@@ -98,6 +98,12 @@ def test_sums_of_many_float32_keep_their_digits() -> None:
     assert evaluate(test, batches) == pytest.approx({"mean": wanted, "items": wanted}, rel=1e-12)
 
 
+def test_an_input_that_no_metric_reads() -> None:
+    x, t = gr.placeholder((None, 2), "float64"), gr.placeholder((None,), "int64")
+    test = Evaluator([x, t], {"mean": x.mean()})
+    assert evaluate(test, (np.array([[1.0, 3.0], [5.0, 7.0]]), np.zeros(2, int)), batch_size=1) == {"mean": 4.0}
+
+
 def test_a_stop_leaves_no_metrics() -> None:
     program = Program()
     assert program.test.over([(X, T)], lambda: True) is None

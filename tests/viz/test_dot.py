@@ -283,19 +283,30 @@ def test_fused_training_step(fused_training: Graph) -> None:
     assert len(collapsed.dashed()) == len(fused_training.updates)
 
 
-def test_other_graphs_inside_nodes_stand_beside_them() -> None:
+def test_graphs_inside_nodes_are_boxes_beside_what_runs_them() -> None:
     @ops.custom_gradient
     def doubled(x: Value) -> tuple[Value, Callable[[Value], Value]]:
         return x + x, lambda g: g * 2.0
 
     x = ops.placeholder(3, name="x")
     picture = Picture(to_dot(Graph.of([x], [doubled(x)])))
-    forward, backward = (("Forward", f"custom_gradient: {name}") for name in ("forward", "backward"))
+    outer = ("Forward", "custom_gradient")
+    forward, backward = ((*outer, f"custom_gradient: {name}") for name in ("forward", "backward"))
     assert picture.find("add", *forward) == "n1_0_1"
     assert picture.nodes[picture.find("multiply", *backward)].lines == ("multiply", "(·, 2.0)")
-    owner = picture.find("custom_gradient", "Forward")
-    links = [target for source, target, style in picture.edges if source == owner and "lhead" in style]
+    owner = picture.find("custom_gradient", *outer)
+    links = [target for source, target, style in picture.edges if source == owner and style.get("style") == '"dotted"']
     assert [picture.nodes[target].boxes for target in links] == [forward, backward]
+
+
+def test_a_depth_draws_deeper_boxes_as_nodes(training: Graph) -> None:
+    picture = Picture(to_dot(training, depth=1))
+    assert picture.boxes() == {(), ("Forward",), ("Backward",), ("Update",)}
+    layer = picture.nodes[picture.find("layer1", "Forward")]
+    assert layer.lines == ("layer1", "4 nodes, 15 parameters")
+    assert layer.attributes["peripheries"] == '"2"'
+    assert "closed box" in picture.dot.get_node("legend")[0].get("label")
+    assert to_dot(training, depth="auto") == to_dot(training, depth=99) == to_dot(training)
 
 
 def test_the_legend_explains_what_occurs(training: Graph) -> None:

@@ -15,7 +15,7 @@ import pytest
 from graphc.errors import GraphError
 from graphc.ir.graph import Graph
 from graphc.ir.printer import to_text
-from graphc.viz import render, save, to_dot
+from graphc.viz import render, save, to_dot, to_svg
 from graphc.viz.render import find_graphviz
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -56,10 +56,10 @@ def test_every_suffix(training: Graph, tmp_path: Path) -> None:
     paths = [save(training, tmp_path / f"graph{suffix}") for suffix in (".dot", ".svg", ".png", ".txt")]
     dot, svg, png, text = (path.read_bytes() for path in paths)
     assert dot.decode() == to_dot(training)
-    ElementTree.fromstring(svg)
+    assert svg.decode() == to_svg(training)
     assert png.startswith(PNG)
     assert text.decode() == to_text(training)
-    assert save(dot.decode(), str(tmp_path / "again.SVG")).read_bytes() == svg
+    assert save(dot.decode(), str(tmp_path / "again.SVG")).read_bytes() == render(dot.decode())
 
 
 def test_options_reach_the_picture_and_the_text(training: Graph, tmp_path: Path) -> None:
@@ -93,12 +93,13 @@ def test_what_graphviz_refuses_is_told() -> None:
 def test_without_graphviz_the_remedy_is_told(training: Graph, tmp_path: Path) -> None:
     assert find_graphviz() is None
     with pytest.raises(GraphError) as error:
-        save(training, tmp_path / "graph.svg")
-    assert "no Graphviz to draw SVG with" in error.value.found
+        save(training, tmp_path / "graph.png")
+    assert "no Graphviz to draw PNG with" in error.value.found
     assert "pip install 'graphc[svg]'" in error.value.remedy
     assert "apt install graphviz" in error.value.remedy
-    save(training, tmp_path / "graph.dot")
-    assert [path.name for path in tmp_path.glob("graph.*")] == ["graph.dot"]
+    for suffix in ("dot", "svg"):  # which need none
+        assert save(training, tmp_path / f"graph.{suffix}").stat().st_size
+    assert sorted(path.name for path in tmp_path.glob("graph.*")) == ["graph.dot", "graph.svg"]
 
 
 def test_the_systems_graphviz_comes_first(no_path: Path) -> None:

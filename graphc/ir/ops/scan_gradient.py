@@ -1,8 +1,8 @@
 """The gradient of a scan: a scan from the other end.
 
 The forward scan also hands out, for each step, the values that the backward step reads. The cotangents of the state go
-from step to step; those of what all steps share are summed. Where such a sum is of matrix products or of sums over
-items that are there for all steps, it is one product or one sum after the loop.
+from step to step; those of what all steps share are summed. Where such a sum is of matrix products, of rows added to
+zeros, or of sums over items that are there for all steps, it is one of these after the loop.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from graphc.ir.closure import dependents
 from graphc.ir.graph import Graph, Node, Value, reachable
 from graphc.ir.ops.arithmetic import add
 from graphc.ir.ops.creation import zeros, zeros_like
+from graphc.ir.ops.index import index_add
 from graphc.ir.ops.leaves import placeholder
 from graphc.ir.ops.linalg import matmul
 from graphc.ir.ops.reduce import sum
@@ -195,7 +196,7 @@ class _Backward:
     ) -> list[tuple[Value | None, list[_Sum]]]:
         """For the cotangent of each constant, the part that is summed step by step, and those that are summed later."""
         terms = [_terms(cotangent) for cotangent in cotangents]
-        products = {value: self._product(value) for each in terms for value in each}
+        products = {value: self._product(value) or self._rows(value) for each in terms for value in each}
         there = {*slices, *(value for found in products.values() if found is not None for value in found.operands)}
         result: list[tuple[Value | None, list[_Sum]]] = []
         for each in terms:
@@ -233,6 +234,16 @@ class _Backward:
 
         return _Sum((operand, b), combine)
 
+    def _rows(self, value: Value) -> _Sum | None:
+        """The sum over steps of what is added to rows of zeros as one addition of all of it."""
+        node = value.node
+        if node.op.name != "index_add" or node.attrs.axis != 0 or not _is_zeros(node.inputs[0]):
+            return None
+        start, *operands = node.inputs
+        if not all(map(self._changes, operands)):
+            return None
+        return _Sum(tuple(operands), lambda indices, updates: index_add(start, indices, updates))
+
     def _reduction(self, value: Value, there: Collection[Value]) -> _Sum | None:
         """The sum over steps of a sum over axes, as one sum, where its operand is there for all steps anyway."""
         shape, node = value.shape, value.node
@@ -242,6 +253,13 @@ class _Backward:
             return None
         axes, result = [0, *(axis + 1 for axis in node.attrs.axes)], shape
         return _Sum((node.inputs[0],), lambda stacked: reshape(sum(stacked, axis=axes), result))
+
+
+def _is_zeros(value: Value) -> bool:
+    node = value.node
+    while node.op.view:
+        node = node.inputs[0].node
+    return node.op.name == "constant" and not node.attrs.array.any()
 
 
 def _terms(value: Value | None) -> list[Value]:

@@ -403,7 +403,7 @@
   const eachPane = (action) => () => panes.forEach(action);
   $("less").onclick = eachPane((pane) => pane.setLevel(Math.max(pane.level - (pane.opened.size > pane.atLevel(pane.level).length + 1 ? 0 : 1), 0)));
   $("more").onclick = eachPane((pane) => pane.setLevel(Math.min(pane.level + 1, pane.levels)));
-  $("fit").onclick = eachPane((pane) => pane.fit(pane.scales[1]));
+  $("fit").onclick = eachPane((pane) => pane.fit(pane.wholeScale));
   $("heat").onclick = () => {
     heat = !heat;
     for (const pane of panes) {

@@ -270,22 +270,23 @@ class Pane {
     this.apply();
   }
 
-  // The scales at which its width, and all of it, can be seen.
-  get scales() {
+  // The scale at which all of it can be seen.
+  get wholeScale() {
     const { width, height } = this.svg.getBoundingClientRect();
-    const across = width / (this.inside.width + 20);
-    return [across, Math.min(across, height / (this.inside.height + 20), 1.25)];
+    return Math.min(width / (this.inside.width + 20), height / (this.inside.height + 20), 1.25);
   }
 
-  // A tall picture starts at its top, at a size that can be read: the rest is a drag away.
+  // The scale to start with: that of the whole, or one that can be read, where the rest is a drag away.
   get startScale() {
-    const [across, all] = this.scales;
-    return Math.max(all, Math.min(0.8, across));
+    return Math.max(this.wholeScale, 0.8);
   }
 
+  // Show it at a scale from its top, with its middle, or that of its first box, in the middle.
   fit(scale = this.startScale) {
     const { width, height } = this.svg.getBoundingClientRect();
-    this.view = { scale, x: (width - this.inside.width * scale) / 2, y: Math.max((height - this.inside.height * scale) / 2, this.marks ? 34 : 8) };
+    const first = this.spot(1), whole = this.inside.width * scale <= width || !first;
+    const x = width / 2 - (whole ? this.inside.width / 2 : first[0]) * scale;
+    this.view = { scale, x, y: Math.max((height - this.inside.height * scale) / 2, this.marks ? 34 : 8) };
     this.apply();
   }
 

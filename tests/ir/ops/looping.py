@@ -11,7 +11,7 @@ import torch
 import graphc as gr
 from tests.support import as_list, check_against_torch, placeholders_for
 
-__all__ = ["agree", "check", "compiled_and_interpreted", "loop", "numbers"]
+__all__ = ["check", "compiled_and_interpreted", "loop", "numbers"]
 
 Array = np.ndarray
 
@@ -39,10 +39,10 @@ def loop(
     return carry, torch.stack(ys)
 
 
-def compiled_and_interpreted(build: Callable[..., Any], arrays: Sequence[Any], **options: Any) -> gr.Function:
+def compiled_and_interpreted(build: Callable[..., Any], arrays: Sequence[Any]) -> None:
     """Compare results, and gradients by all floats of randomly weighted results, compiled and interpreted.
 
-    The sizes are fixed, then open. Returns the function of the open sizes.
+    The sizes are fixed, then open.
     """
     point = [np.asarray(array) for array in arrays]
     for symbolic in (False, True):
@@ -53,7 +53,7 @@ def compiled_and_interpreted(build: Callable[..., Any], arrays: Sequence[Any], *
         weights = [gr.placeholder(value.shape, value.dtype) for value in floats]
         gradients = gr.vjp(floats, by, weights) if floats and by else []
         wanted = [*outputs, *gradients]
-        function = gr.compile([*values, *weights], wanted, **options)
+        function = gr.compile([*values, *weights], wanted)
         known = gr.evaluate(outputs, dict(zip(values, point, strict=True)))
         given = [*point, *(numbers(*array.shape, seed=1) for array in known if array.dtype.kind == "f")]
         expected = gr.evaluate(wanted, dict(zip([*values, *weights], given, strict=True)))
@@ -61,21 +61,9 @@ def compiled_and_interpreted(build: Callable[..., Any], arrays: Sequence[Any], *
             assert (found.dtype, found.shape) == (array.dtype, array.shape)
             tolerance = 1e-10 if array.dtype == np.float64 else 1e-5
             np.testing.assert_allclose(found, array, tolerance, tolerance)
-    return function
 
 
 def check(build: Callable[..., Any], torch_build: Callable[..., Any], arrays: Sequence[Any]) -> None:
     """Interpreted against PyTorch, and compiled against interpreted: results and gradients by every float."""
     check_against_torch(build, torch_build, arrays)
     compiled_and_interpreted(build, arrays)
-
-
-def agree(function: gr.Function, wanted: Any, *arrays: Any) -> None:
-    """A compiled function gives what is wanted."""
-    found = function(*arrays)
-    for array, other in zip(found if isinstance(found, list) else [found], as_tuple(wanted), strict=True):
-        np.testing.assert_allclose(array, other, 1e-10, 1e-12)
-
-
-def as_tuple(wanted: Any) -> tuple[Any, ...]:
-    return wanted if isinstance(wanted, tuple) else (wanted,)

@@ -155,6 +155,22 @@ def test_the_sum_over_steps_of_products_is_one_product() -> None:
     assert count(graph, "matmul") == 2  # in the forward and in the backward step
 
 
+def test_the_gradient_of_a_table_has_one_row_for_each_that_was_used() -> None:
+    table = gr.parameter(numbers(50, 3))
+    ids = gr.placeholder((6, 2), "int64")
+    carry, _ = gr.scan(lambda h, i: (gr.tanh(h + gr.take(table, i, axis=0)), None), gr.zeros((2, 3), "float64"), ids)
+    following = table - 0.1 * gr.grad(carry.sum(), table)
+    function = gr.compile([ids], [], {table: following})
+    assert [node.op.name for node in function.graph.nodes].count("index_add") == count(function.graph, "index_add") == 1
+    point = np.array([[0, 1], [1, 49], [3, 3], [0, 0], [-1, 2], [7, 8]])
+    wanted = gr.evaluate(following, {ids: point})
+    function(point)
+    np.testing.assert_allclose(table.value, wanted, 1e-12)
+    rows = np.unique(point % 50)
+    assert (np.delete(wanted, rows, 0) == np.delete(numbers(50, 3), rows, 0)).all()
+    assert (wanted[rows] != numbers(50, 3)[rows]).all()
+
+
 # --- wrong uses
 
 A = gr.placeholder((4, 3), "float64", "a")
