@@ -120,7 +120,7 @@ def _data(function: Function, profile: Profile | None) -> dict[str, Any]:
         ],
         "graphs": views.graphs,
         "scopes": list(views.scopes),
-        "locations": [[location.filename, location.line, location.text] for location in views.locations],
+        "locations": [[_shown(location.filename), location.line, location.text] for location in views.locations],
         "kinds": [[class_of(kind), kind.meaning] for kind in _KINDS],
         "links": _LINKS,
         "steps": [_step(row, views) for row in rows],
@@ -128,6 +128,12 @@ def _data(function: Function, profile: Profile | None) -> dict[str, Any]:
         "schedule": schedule_svg(function.program, plan, profile=profile, whole=False) if plan is not None else "",
         "total": sum(step.seconds for step in profile.steps) if profile is not None else None,
     }
+
+
+def _shown(filename: str) -> str:
+    """A file below the current folder by its path from there."""
+    path, folder = FilePath(filename), FilePath.cwd()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else filename
 
 
 class _Views:

@@ -111,3 +111,30 @@ def test_wrong_arguments() -> None:
         ExponentialMovingAverage([], decay=1.0)
     with pytest.raises(gr.DTypeError, match="as a parameter"):
         ExponentialMovingAverage([gr.variable(1)])
+
+
+def test_a_resumed_run_has_the_same_bits_also_in_the_middle_of_an_accumulation(tmp_path: Path) -> None:
+    data = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 2))
+
+    def run(name: str, stops: int | None, resume: bool = False) -> dict[str, np.ndarray]:
+        x, t = gr.placeholder(("batch", 3), "float64"), gr.placeholder(("batch", 2), "float64")
+        weight = gr.parameter(START, "weight")
+        loss = ((x @ weight.T - t) ** 2).mean()
+        optimizer = gr.optim.GradientAccumulation(gr.optim.Adam(0.1), 3, gr.dim_size(x.shape[0]))
+        average = ExponentialMovingAverage([weight], 0.9, warmup=True)
+        step = gr.compile([x, t], loss, updates=average.updates(optimizer.updates(loss, [weight])))
+        parts = {"weights": {"weight": weight}, "optimizer": optimizer, "average": average}
+        callbacks = [
+            gr.train.LambdaCallback(on_batch_end=lambda count, metrics: count == stops),
+            gr.train.Checkpoint(tmp_path / name, **parts),
+        ]
+        batches = gr.train.prefetch(gr.train.Batches(*data, batch_size=3, seed=2))
+        gr.train.fit(step, batches, epochs=2, callbacks=callbacks, progress=False, resume=resume)
+        return {"weight": weight.value} | optimizer.state_dict() | average.state_dict()
+
+    whole = run("whole", None)
+    run("stopped", 8)
+    found = run("stopped", None, resume=True)
+    assert list(found) == list(whole)
+    assert all(found[name].tobytes() == whole[name].tobytes() for name in whole)
+    assert int(whole["accumulated"]) == 2
