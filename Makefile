@@ -13,7 +13,7 @@ BENCH := .venvs/bench
 DOCS := .venvs/docs
 BROWSER := .venvs/browser
 
-.PHONY: help demo test lint format examples fuzz torture report bench build clean
+.PHONY: help demo test lint format examples fuzz torture report bench docs build clean
 
 help:
 	@echo "make demo    train a network on handwritten digits and draw its graph into $(DEMO_OUTPUT)"
@@ -71,7 +71,7 @@ build: $(TEST)/.ready
 clean:
 	rm -rf .venvs build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(DEMO)/.ready: EXTRAS := svg
+$(DEMO)/.ready: EXTRAS := png
 $(TEST)/.ready: EXTRAS := dev
 $(BENCH)/.ready: EXTRAS := bench
 $(DOCS)/.ready: EXTRAS := docs

@@ -220,14 +220,10 @@ class Function:
         return function_html(self)
 
     def explain(self) -> str:
-        """What each pass did and how long it took, and what became of the graph."""
-        lines = [f"{'stage':<20} {'nodes':>7} {'ms':>9}"]
-        before = None
-        for stage in self.stages:
-            count = len(stage.graph.nodes)
-            change = "" if before is None else "  unchanged" if not stage.changed else f"  {count - before:+d} nodes"
-            lines.append(f"{stage.name:<20} {count:>7} {stage.seconds * 1e3:>9.2f}{change}")
-            before = count
+        """What each pass did and how long it took, what became of the graph, and why operations were fused or not."""
+        from graphc.passes.explain import changes, fusion_report
+
+        lines = [str(change) for change in changes(self.stages)]
         steps = self._executor.program.steps
         lines.append(
             f"{len(steps)} steps by {len({bound.kernel.source for bound in steps})} kernels, "
@@ -241,7 +237,8 @@ class Function:
                 members = [member.op.name for member in node.attrs.body.nodes if member.inputs]
                 what = f"fused: {', '.join(members)}"
             lines.append(f"  {number:4d}  {bound.kernel.name:<14} {what}")
-        return "\n".join(lines)
+        fusion = fusion_report(self.stages)
+        return "\n".join(lines if fusion is None else [*lines, str(fusion)])
 
     def profile(self, *args: Any, repeats: int | None = None, **named: Any) -> Profile:
         """Time each step of the plan, within native runs on the given arguments; variables keep their values.

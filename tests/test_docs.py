@@ -53,6 +53,12 @@ def test_snippets_of_a_page_share_their_names(tmp_path: Path) -> None:
     run_page(page)
 
 
+def test_the_navigation_has_every_page() -> None:
+    navigation = set(re.findall(r"([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("**/*.md")}
+    assert navigation == pages | {"CHANGELOG.md", "CONTRIBUTING.md"}
+
+
 def test_the_reference_has_every_public_name() -> None:
     documented = set(re.findall(r"^::: (\S+)", "\n".join(page.read_text() for page in REFERENCE.glob("*.md")), re.M))
     public = {f"graphc.{name}" for name in gr.__all__ if _has_docs(getattr(gr, name))}

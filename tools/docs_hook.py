@@ -34,7 +34,8 @@ def on_files(files: Any, config: Any) -> Any:
             for name, picture in _written_by(page, missing).items():
                 files.append(File.generated(config, (folder / name).as_posix(), content=picture))
     for name in _OUTSIDE:
-        files.append(File.generated(config, name, content=(_ROOT / name).read_text(encoding="utf-8")))
+        text = (_ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, name, content=text))
     return files
 
 
@@ -53,11 +54,8 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def _reference(role: re.Match[str]) -> str:
     name = role.group(1)
-    return (
-        f'<autoref optional identifier="{name}"><code>{name}</code></autoref>'
-        if "." in name
-        else f"<code>{name}</code>"
-    )
+    code = f"<code>{name}</code>"
+    return f'<autoref optional identifier="{name}">{code}</autoref>' if "." in name else code
 
 
 def _written_by(page: Path, names: list[str]) -> dict[str, str]:

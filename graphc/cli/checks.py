@@ -154,7 +154,7 @@ def _pictures(name: str) -> Iterator[Check]:
     if program is not None:
         yield Check(name, "ok", f"SVG and HTML built in; PNG by {program}")
     else:
-        yield Check(name, "optional", "SVG and HTML built in; no Graphviz for PNG", "pip install 'graphc[svg]'")
+        yield Check(name, "optional", "SVG and HTML built in; no Graphviz for PNG", "pip install 'graphc[png]'")
 
 
 _CHECKS: dict[str, Callable[[str], Iterator[Check]]] = {

@@ -21,7 +21,7 @@ _WHEEL = "graphviz-pure"
 
 
 def find_graphviz() -> str | None:
-    """The path of a program that draws DOT: the system's ``dot``, else the one of ``pip install graphc[svg]``."""
+    """The path of a program that draws DOT: the system's ``dot``, else the one of ``pip install graphc[png]``."""
     return shutil.which("dot") or _program_of_wheel() or shutil.which(_WHEEL)
 
 
@@ -53,7 +53,7 @@ def render(dot: str, format: str = "svg", timeout: float = 120.0) -> bytes:
         raise GraphError(
             f"there is no Graphviz to draw {format.upper()} with",
             expected="the program 'dot' on the path, or the package graphviz-pure",
-            remedy="pip install 'graphc[svg]', or install Graphviz (apt install graphviz, brew install graphviz); "
+            remedy="pip install 'graphc[png]', or install Graphviz (apt install graphviz, brew install graphviz); "
             "DOT text, and SVG of a graph, need neither",
         )
     try:

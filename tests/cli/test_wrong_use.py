@@ -60,7 +60,7 @@ WRONG_USES: dict[str, tuple[list[str], list[str]]] = {
     "no suffix": (["viz", "model.py:step", "-o", "a"], ["suffix ''"]),
     "output folder missing": (["viz", "model.py:step", "-o", "no/a.svg"], ["folder no does not exist", "mkdir -p no"]),
     "output is a folder": (["viz", "model.py:step", "-o", "folder"], ["folder is a folder"]),
-    "no Graphviz": (["viz", "model.py:step", "-o", "a.png"], ["no Graphviz", "pip install 'graphc[svg]'"]),
+    "no Graphviz": (["viz", "model.py:step", "-o", "a.png"], ["no Graphviz", "pip install 'graphc[png]'"]),
     "depth not a number": (["viz", "model.py:step", "--depth", "deep"], ["--depth is 'deep'", "'auto'"]),
     "depth of text": (["viz", "model.py:step", "-o", "a.txt", "--depth", "1"], ["no meaning for .txt"]),
     "stage of HTML": (["viz", "model.py:step", "-o", "a.html", "--stage", "cse"], ["all stages"]),

@@ -95,7 +95,7 @@ def test_without_graphviz_the_remedy_is_told(training: Graph, tmp_path: Path) ->
     with pytest.raises(GraphError) as error:
         save(training, tmp_path / "graph.png")
     assert "no Graphviz to draw PNG with" in error.value.found
-    assert "pip install 'graphc[svg]'" in error.value.remedy
+    assert "pip install 'graphc[png]'" in error.value.remedy
     assert "apt install graphviz" in error.value.remedy
     for suffix in ("dot", "svg"):  # which need none
         assert save(training, tmp_path / f"graph.{suffix}").stat().st_size

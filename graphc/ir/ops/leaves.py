@@ -200,6 +200,10 @@ def as_shape(shape: int | Dim | Iterable[Size | str | None], what: str = "shape"
     Raises:
         ShapeError: an entry is none of these, is negative, or the whole is absurdly large.
     """
+    if not isinstance(shape, int | np.integer | Dim | str | Iterable):
+        raise ShapeError(
+            f"the {what} {shape!r}", expected="a size, or a sequence of sizes", remedy="() is that of a number"
+        )
     entries = (shape,) if isinstance(shape, int | np.integer | Dim | str) else tuple(shape)
     result: list[Size] = []
     for entry in entries:
