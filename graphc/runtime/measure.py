@@ -34,8 +34,9 @@ _MOST_GROUPS = 8
 _FIRST_SECONDS = 5e-3
 """For so long, calls are made that nobody looks at: the first ones are slow."""
 
-_SHORT_SECONDS, _WARMING_CALLS = 1e-4, 3
-"""Calls that are shorter are preceded by some that do not count, so that caches hold what they hold in a loop."""
+_SHORT_SECONDS, _WARMING_CALLS = 2e-2, 3
+"""Calls that are shorter are preceded by some that do not count, for at most so long: so that caches hold what they
+hold in a loop, and the threads, which what was between the calls let fall asleep, are awake."""
 
 _PROFILE_SECONDS, _LEAST_REPEATS, _MOST_REPEATS = 0.1, 5, 500
 """How often calls are repeated where that is not given: for so long, times the number of groups of steps."""
@@ -99,13 +100,18 @@ class _Session:
                 for number in group:
                     ticks[number].append(sums.get(number, 0.0))
         self._stamped_call(stamped.arrange(everything, tasks=True))
-        whole = statistics.median(native[ends]) - stamp_ticks()
-        steps = _corrected(stamped, groups, runs, {n: statistics.median(taken) for n, taken in ticks.items()}, whole)
+        whole = _typical(native[ends], native[ends]) - stamp_ticks()
+        typical = {
+            number: _typical(ticks[number], native[arrangement])
+            for arrangement, group in zip(arrangements, groups, strict=True)
+            for number in group
+        }
+        steps = _corrected(stamped, groups, runs, typical, whole)
         added = [min(native[arrangement]) - min(native[ends]) for arrangement in arrangements]
         return Profile(
             _profiled_steps(stamped.sections[0], {n: t * seconds_per_tick() for n, t in steps.items()}, runs),
-            max(0.0, statistics.median(outside)),
-            statistics.median(calls),
+            max(0.0, _typical(outside, outside)),
+            _typical(calls, calls),
             statistics.mean(added or [0.0]) * seconds_per_tick() / min(calls),
             self.machine.plan.sizes,
             limits,
@@ -128,7 +134,7 @@ class _Session:
 
     def _warm(self, call: Callable[[], float], first: Sequence[float]) -> float:
         """Seconds of a call, after others of its kind where it is so short that what was before it tells."""
-        for _ in range(_WARMING_CALLS if min(first) < _SHORT_SECONDS else 0):
+        for _ in range(min(_WARMING_CALLS, int(_SHORT_SECONDS / min(first)))):
             call()
         return call()
 
@@ -148,6 +154,16 @@ class _Session:
             machine.forget_fault()
             self.executor.run(self.machine, self.arrays)
         return seconds
+
+
+def _typical(taken: Sequence[float], calls: Sequence[float]) -> float:
+    """The mean of what was taken in the middle half of the calls: the interquartile mean, by what the calls took.
+
+    Means add up: the steps of a call to the call, which medians do not do where a delay hits now one step, now another.
+    """
+    order = np.argsort(np.asarray(calls), kind="stable")
+    quarter = len(order) // 4
+    return float(np.mean(np.asarray(taken)[order[quarter : len(order) - quarter]]))
 
 
 def _counts(stamped: StampedMachine) -> dict[int, int]:

@@ -30,7 +30,7 @@ class ProfiledStep:
         name: of the kernel.
         node: what it computes, or prepares, in the final graph or in a graph that a node holds.
         runs: how often a call runs it; the other numbers are of all of them.
-        seconds: the median over the repeats.
+        seconds: the mean over the middle half of the repeats, by what the calls took.
         flops: floating-point operations; see :class:`graphc.runtime.cost.Cost`.
         bytes: read and written, each operand counted once.
         memory: bytes of intermediate results alive while it runs; in a loop, of the loop's own.
@@ -111,7 +111,7 @@ class Profile:
     Attributes:
         steps: those of the plan, in their order.
         outside: seconds of a call outside its steps.
-        call_seconds: the median of calls that were not profiled, in turns with those that were.
+        call_seconds: the same mean of calls that were not profiled, in turns with those that were.
         overhead: by how much longer the profiled ones took, in proportion; as the shortest of each tell.
         sizes: the values of the symbolic sizes.
         limits: what the machine can do.
