@@ -24,7 +24,7 @@ help:
 	@echo "make fuzz    compare $(FUZZ_EXAMPLES) random programs with the reference interpreter"
 	@echo "make torture kill $(TORTURE_KILLS) processes that save checkpoints, flip $(TORTURE_FLIPS) bits of one"
 	@echo "make report  use reports in Chromium and take the screenshots of the documentation"
-	@echo "make bench   measure graphc against other systems and write docs/benchmarks.md"
+	@echo "make bench   measure graphc against other systems and write docs/benchmarks.md, with its figures and plot"
 	@echo "make docs    build the documentation into site"
 	@echo "make build   build the source archive and the wheel into dist"
 	@echo "make clean   delete environments, builds and caches"

@@ -1,13 +1,44 @@
-"""What the figures were measured on."""
+"""What the figures were measured on; `python -m benchmarks.machine` prints the limits in JSON."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 PACKAGES = ("graphc", "jax", "jaxlib", "torch", "pytensor", "numpy", "scipy", "numba", "llvmlite")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the machine can do in a second with the threads of a measurement."""
+
+    flops: float
+    """Multiplications and additions of float32."""
+    bytes: float
+    """Read and written."""
+
+    def of(self, resource: Literal["flops", "bytes"]) -> float:
+        return self.flops if resource == "flops" else self.bytes
+
+
+def highest(found: Iterable[Limits]) -> Limits:
+    """The most that was seen: a limit that was not reached is none."""
+    found = list(found)
+    return Limits(max(limits.flops for limits in found), max(limits.bytes for limits in found))
+
+
+def measure_limits() -> Limits:
+    """Our kernels of fused multiplications and additions, and of a sum of two arrays that no cache holds."""
+    from graphc.runtime.machine_limits import machine_limits
+
+    limits = machine_limits()
+    return Limits(limits.flops_float32, limits.bytes_per_second)
 
 
 def describe() -> dict[str, str]:
@@ -44,3 +75,7 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(measure_limits())))

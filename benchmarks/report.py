@@ -1,141 +1,155 @@
-"""The figures as tables: plain text for the terminal, Markdown for the documentation."""
+"""The page of the documentation, and the facts at its top."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Sequence
 
-from benchmarks.compile_time import CompileTime
-from benchmarks.runner import TOLERANCE, Result, Settings, StartUp
-from benchmarks.worker import CHECKED_STEPS
-from benchmarks.workload import OURS, SYSTEMS, Workload
+from benchmarks import worker
+from benchmarks.results import Figures, Result
+from benchmarks.runner import TIMEOUT_SECONDS
+from benchmarks.tables import (
+    Table,
+    compile_table,
+    limit_table,
+    memory_table,
+    spread_table,
+    start_up_table,
+    step_table,
+)
+from benchmarks.workload import OURS, SYSTEMS
 
-MISSING = "-"
+INTRODUCTION = (
+    "Written by `make bench`, which measures every system in one run on one machine. Compare ratios, not times."
+)
+START_UP = (
+    "From the start of a process to the end of its first step: importing, building, compiling and the step. JAX runs "
+    "without its persistent cache. Where there are two figures, the first is with empty caches."
+)
+MEMORY = (
+    "Peak resident memory of the timed processes, which have built, compiled and run the step, libraries included; for "
+    f"{OURS}, those with a filled cache."
+)
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells of text; the first column is flush left, the others flush right."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def text(self) -> str:
-        """Columns in step, without lines."""
-        widths = [max(len(row[i]) for row in (self.header, *self.rows)) for i in range(len(self.header))]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) if i else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in (self.header, *self.rows)
+def summary_table(figures: Figures) -> Table:
+    """The facts in short: means and worst cases, each with the workload that it comes from."""
+    results = figures.results
+    training = [result for result in results if result.workload.kind == "training"]
+    rows = []
+    ratios = [result.ratio for result in training if result.ratio is not None]
+    if ratios:
+        rows.append(
+            [
+                f"best peer / {OURS}, geometric mean over {len(ratios)} training workloads",
+                f"{statistics.geometric_mean(ratios):.2f}",
+                "",
+            ]
         )
 
-    def markdown(self) -> str:
-        """A table of GitHub's Markdown."""
-        rule = ["---", *["---:"] * (len(self.header) - 1)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows))
+    def fact(
+        text: str,
+        among: Sequence[Result],
+        value: Callable[[Result], float | None],
+        worst: Callable[[Sequence[tuple[float, str]]], tuple[float, str]],
+        form: str,
+    ) -> None:
+        found = [(number, result.workload.title) for result in among if (number := value(result)) is not None]
+        if found:
+            number, title = worst(found)
+            rows.append([text, format(number, form), title])
+
+    fact(f"best peer / {OURS}, smallest of them", training, lambda r: r.ratio, min, ".2f")
+    fact(f"best peer / {OURS}, smallest of all workloads", results, lambda r: r.ratio, min, ".2f")
+    limits = figures.limits
+    if limits is not None:
+        for resource, words in (("flops", "peak of multiply-adds"), ("bytes", "memory bandwidth")):
+            bound = [r for r in results if r.workload.limit is not None and r.workload.limit.resource == resource]
+            fact(f"{OURS}'s share of the {words}, smallest", bound, lambda r: r.share(limits), min, ".0%")
+            fact(f"{OURS}'s share of the {words}, largest", bound, lambda r: r.share(limits), max, ".0%")
+    fact(f"first step, jax / {OURS} with a filled cache, smallest", results, lambda r: r.warm_start_ratio, min, ".1f")
+    fact(f"first step, {OURS} with an empty cache / jax, largest", results, lambda r: r.cold_start_ratio, max, ".2f")
+    fact(f"peak memory, {OURS} / leanest peer, largest", results, lambda r: r.memory_ratio, max, ".2f")
+    return Table(["in short", "", "workload"], rows)
 
 
-def step_table(results: Sequence[Result]) -> Table:
-    """Microseconds a step of every system, and how the best peer compares with us."""
-    systems = [system for system in SYSTEMS if any(system in (*r.measurements, *r.failures) for r in results)]
-    rows = []
-    for result in results:
-        cells = [_microseconds(result.measurements[s].step) if s in result.measurements else MISSING for s in systems]
-        ratio = MISSING if result.ratio is None else f"{result.ratio:.2f}"
-        rows.append([result.workload.title, *cells, result.best_peer or MISSING, ratio])
-    return Table(["us per step", *systems, "best peer", f"best peer / {OURS}"], rows)
-
-
-def spread_table(results: Sequence[Result]) -> Table:
-    """The fastest and the slowest round, in microseconds a step."""
-    rows = [
-        [
-            result.workload.title,
-            system,
-            _microseconds(found.fastest),
-            _microseconds(found.step),
-            _microseconds(found.slowest),
-        ]
-        for result in results
-        for system, found in result.measurements.items()
-    ]
-    return Table(["us per step", "system", "fastest round", "median", "slowest round"], rows)
-
-
-def start_up_table(start_up: StartUp | None, result: Result | None) -> Table:
-    """Seconds from process start to the end of the first step."""
-    rows = []
-    if start_up is not None:
-        numba = "imported" if start_up.numba_imported_warm else "not imported"
-        rows.append([f"{OURS}, empty cache", f"{start_up.cold:.2f}"])
-        rows.append([f"{OURS}, next process (Numba {numba})", f"{start_up.warm:.2f}"])
-    if result is not None:
-        rows += [[s, f"{m.first_step:.2f}"] for s, m in result.measurements.items() if s not in (OURS, "jax-async")]
-    return Table(["process start to first finished step", "seconds"], rows)
-
-
-def compile_table(times: Sequence[CompileTime]) -> Table:
-    """Seconds that the compiler takes, kernels aside."""
-    head = ["nodes", "passes and verification", "assembly", "plan", "total seconds", "us per node"]
-    return Table(
-        head,
-        [
-            [
-                f"{t.nodes:,}",
-                *(f"{part:.2f}" for part in (t.passes, t.assembly, t.plan, t.total)),
-                f"{t.total / t.nodes * 1e6:.0f}",
-            ]
-            for t in times
-        ],
-    )
-
-
-def markdown_page(
-    results: Sequence[Result],
-    start_up: StartUp | None,
-    compile_times: Sequence[CompileTime],
-    started: Workload,
-    settings: Settings,
-    machine: Mapping[str, str],
-    load: str,
-) -> str:
-    """The whole page `docs/benchmarks.md`."""
-    by_name = {result.workload.name: result for result in results}
-    method = (
-        "A step is called from Python on NumPy arrays and updates the parameters; its loss is a result. All systems "
-        "start from the same parameters and data, and the run stops if the losses of their first "
-        f"{CHECKED_STEPS} steps differ by more than {TOLERANCE:g} of their value. Each has {settings.threads} threads. "
-        "A round measures each system once, in a new process, after a warm-up; the table has the median over the "
-        "rounds of the median over many stretches of steps."
-    )
+def markdown_page(figures: Figures, name: str) -> str:
+    """The whole page `docs/benchmarks.md`; `name` is that of figures and plot beside it, without suffix."""
+    results = figures.results
     parts = [
         "# Benchmarks",
-        "Written by `make bench`, which measures every system in one run on one machine. Compare ratios, not times.",
+        f"{INTRODUCTION} All figures: [{name}.json]({name}.json).",
+        summary_table(figures).markdown(),
+        f"![Time per step over that of {OURS}]({name}.svg)",
         "## Time per step",
-        step_table(results).markdown(),
+        step_table(results, figures.limits).markdown(),
         "\n".join(f"- **{name}**: {text}" for name, text in SYSTEMS.items()),
-        method,
+        _method(figures),
+        *_failures(results),
+        "## The machine's limits",
+        *_limits(figures),
+        "## Start-up",
+        START_UP,
+        start_up_table(results).markdown(),
+        _numba(results),
+        "## Memory",
+        MEMORY,
+        memory_table(results).markdown(),
         "## Spread over the rounds",
         spread_table(results).markdown(),
-        "## Start-up",
-        f"{started.title}: importing, building and compiling included. The others keep whatever caches they have.",
-        start_up_table(start_up, by_name.get(started.name)).markdown(),
         "## Compilation",
         "Training steps of growing depth, from the graph as written to the plan; kernels come later, and are cached.",
-        compile_table(compile_times).markdown(),
+        compile_table(figures.compile_times).markdown(),
         "## Machine",
-        Table(["", ""], [[name, value] for name, value in machine.items()]).markdown().replace("---:", "---"),
-        f"Load average when the run began: {load}.",
+        Table(["", ""], [[name, value] for name, value in figures.machine.items()]).markdown().replace("---:", "---"),
+        f"Load average when the run began: {figures.load}.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def failures_text(results: Sequence[Result]) -> str:
+def failures(results: Sequence[Result]) -> list[str]:
     """One line for every system that could not be measured."""
-    return "\n".join(f"{r.workload.name}: {s} failed: {why}" for r in results for s, why in r.failures.items())
+    return [f"{r.workload.name}: {system} failed: {why}" for r in results for system, why in r.failures.items()]
 
 
-def _microseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f}" if seconds < 1e-4 else f"{seconds * 1e6:.0f}"
+def _method(figures: Figures) -> str:
+    settings = figures.settings
+    tolerances = sorted({result.workload.tolerance for result in figures.results})
+    return (
+        "A training step is called from Python on NumPy arrays and updates the parameters; its loss is a result. The "
+        "other workloads are called on NumPy arrays too, but JAX has the large ones as its own, because it would copy "
+        "them. All systems start from the same parameters and data, and a system has no figures if the losses of its "
+        "first 20 steps, or entries of its output, differ from those of the first system by more than "
+        f"{' or '.join(f'{tolerance:g}' for tolerance in tolerances)} of the largest. Each has {settings.threads} "
+        f"threads. A round measures each system once, in a new process, for {settings.seconds:g} s after a warm-up of "
+        f"{worker.WARM_UP_SECONDS:g} s; the table has the median over {settings.rounds} rounds of the median over many "
+        f"stretches of steps. A process that has not finished after {TIMEOUT_SECONDS} s has failed. *Not expressed*: "
+        "the computation was not written for that system here."
+    )
+
+
+def _failures(results: Sequence[Result]) -> list[str]:
+    found = failures(results)
+    return ["Failed:\n\n" + "\n".join(f"- {line}" for line in found)] if found else []
+
+
+def _limits(figures: Figures) -> list[str]:
+    limits = figures.limits
+    if limits is None:
+        return []
+    text = (
+        f"{limits.flops / 1e9:.0f} GFLOP/s of float32 by a kernel of fused multiplications and additions on registers "
+        f"and {limits.bytes / 1e9:.1f} GB/s by a sum of two arrays that no cache holds, both with all threads, and the "
+        "most of several tries in the same run. A multiplication and an addition are two operations. Operations on "
+        "single elements are not counted, nor is any work that a system does beyond what is needed. Where a workload's "
+        "data fit into the last cache, its share of the bandwidth can be more than all of it."
+    )
+    return [text, limit_table(figures.results, limits).markdown()]
+
+
+def _numba(results: Sequence[Result]) -> str:
+    ours = [result for result in results if result.ours is not None and result.ours.warm is not None]
+    needed = [result.workload.title for result in ours if result.ours is not None and result.ours.numba_imported]
+    if not ours:
+        return ""
+    return f"With a filled cache, {OURS} imports Numba {'for: ' + '; '.join(needed) if needed else 'for none of them'}."

@@ -4,179 +4,171 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from benchmarks.machine import Limits
+from benchmarks.results import Measurement, Result, Settings
 from benchmarks.worker import Job, Run
-from benchmarks.workload import OURS, Workload
+from benchmarks.workload import CACHING, OURS, Workload
 
-TOLERANCE = 1e-4
-TIMEOUT_SECONDS = 900
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure."""
-
-    rounds: int
-    seconds: float
-    """Timed seconds of each process."""
-    threads: int
-    """What each system may use; processors too, where a process can be bound to some."""
+TIMEOUT_SECONDS = 300
 
 
 class WorkerError(Exception):
     """A system could not be measured; the message is the error that ended its process."""
 
 
-class DisagreementError(Exception):
-    """Two systems computed different losses from the same start."""
+class DisagreementError(WorkerError):
+    """Two systems computed different things from the same start."""
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One system on one workload, over all rounds; times in seconds."""
+@dataclass
+class _Runs:
+    """The processes of one system so far."""
 
-    step: float
-    slowest: float
-    fastest: float
-    first_step: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """All systems on one workload. A system is in one of the two mappings."""
-
-    workload: Workload
-    measurements: Mapping[str, Measurement]
-    failures: Mapping[str, str]
-
-    @property
-    def best_peer(self) -> str | None:
-        """The fastest of the other systems."""
-        peers = [system for system in self.measurements if system != OURS]
-        return min(peers, key=lambda system: self.measurements[system].step, default=None)
-
-    @property
-    def ratio(self) -> float | None:
-        """Step time of the best peer over ours."""
-        if self.best_peer is None or OURS not in self.measurements:
-            return None
-        return self.measurements[self.best_peer].step / self.measurements[OURS].step
+    warm: list[Run] = field(default_factory=list)
+    cold: list[Run] = field(default_factory=list)
+    """Those that found an empty cache."""
+    timed: list[Run] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class StartUp:
-    """Seconds from process start to the end of the first step, medians."""
+def measure(workload: Workload, systems: Sequence[str], settings: Settings, say: Callable[[str], None]) -> Result:
+    """Measure the systems on a workload; a round measures each of them once, one after the other.
 
-    cold: float
-    """With an empty kernel cache."""
-    warm: float
-    """In the next process."""
-    numba_imported_warm: bool
+    A round begins with an empty cache for us: one process fills it up to the end of its first step, the next one finds
+    it and is timed. The other systems keep theirs from the first round on, because some take a minute to fill it. A
+    system that fails, takes too long, or disagrees with the first one has no figures, but its reason.
+    """
+    found: dict[str, _Runs] = {}
+    failures: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="graphc-bench-") as folder:
+        for number in range(settings.rounds):
+            for system in [system for system in systems if system not in failures]:
+                say(f"{workload.name}: round {number + 1} of {settings.rounds}, {system}")
+                cache = Path(folder) / (f"{system}-{number}" if system == OURS else system)
+                runs = found.setdefault(system, _Runs())
+                try:
+                    _measure_once(workload, system, settings, cache, runs)
+                    check_agreement(
+                        workload.tolerance, {name: runs.timed[-1].checked for name, runs in found.items() if runs.timed}
+                    )
+                except WorkerError as error:
+                    say(f"{workload.name}: {system} failed: {error}")
+                    failures[system] = str(error)
+                    del found[system]
+    return Result(workload, {system: _measurement(runs) for system, runs in found.items()}, failures)
 
 
-def launch(workload: str, system: str, seconds: float, threads: int, cache: Path) -> Run:
-    """Run one worker to its end.
+def measure_limits(threads: int) -> Limits:
+    """What the machine can do, measured in a process of its own.
 
     Raises:
-        WorkerError: the worker failed or took longer than 15 minutes.
+        WorkerError: the process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="graphc-bench-") as cache:
+        return Limits(**_run_module("benchmarks.machine", [], threads, Path(cache)))
+
+
+def check_agreement(tolerance: float, checked: Mapping[str, Sequence[float]]) -> None:
+    """Compare what every system computed with what the first one did.
+
+    Raises:
+        DisagreementError: a figure differs by more than the tolerance, as a share of the largest one.
+    """
+    reference, *others = checked
+    largest = max(map(abs, checked[reference]))
+    for other in others:
+        for number, (expected, found) in enumerate(zip(checked[reference], checked[other], strict=True)):
+            if not abs(found - expected) <= tolerance * largest:
+                raise DisagreementError(
+                    f"result {number} is {expected:.7g} in {reference} but {found:.7g} in {other}; "
+                    f"their steps must compute the same thing to be compared"
+                )
+
+
+def _measure_once(workload: Workload, system: str, settings: Settings, cache: Path, runs: _Runs) -> None:
+    """One round of one system."""
+    filled = cache.exists()
+    cache.mkdir(exist_ok=True)
+    if system == OURS:
+        runs.cold.append(_launch(workload, system, 0.0, settings.threads, cache))
+        filled = True
+    run = _launch(workload, system, settings.seconds, settings.threads, cache)
+    runs.timed.append(run)
+    (runs.warm if filled or system not in CACHING else runs.cold).append(run)
+
+
+def _launch(workload: Workload, system: str, seconds: float, threads: int, cache: Path) -> Run:
+    job = Job(workload.name, system, seconds, time.monotonic(), threads)
+    return Run(**_run_module("benchmarks.worker", [json.dumps(asdict(job))], threads, cache))
+
+
+def _run_module(module: str, arguments: Sequence[str], threads: int, cache: Path) -> dict[str, Any]:
+    """Run a module in a new process and read the JSON that it prints last.
+
+    Raises:
+        WorkerError: the process failed or took too long.
     """
     environment = {
         **os.environ,
         "GRAPHC_CACHE_DIR": str(cache),
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+        "TORCHINDUCTOR_CACHE_DIR": str(cache),
+        "PYTENSOR_FLAGS": f"base_compiledir={cache}",
         "GRAPHC_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "NUMBA_NUM_THREADS": str(threads),
         "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
     }
-    job = Job(workload, system, seconds, time.monotonic(), threads)
-    command = [sys.executable, "-m", "benchmarks.worker", json.dumps(asdict(job))]
+    # Installed packages have their bytecode; those of a checkout get theirs in the first process.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-m", module, *arguments]
+    # Files and a session, because compilers leave processes behind that would hold a pipe open and outlive the worker.
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=errors, start_new_session=True)
+        try:
+            code = process.wait(TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise WorkerError(f"not finished after {TIMEOUT_SECONDS} s") from error
+        finally:
+            _end_session(process)
+        output.seek(0)
+        errors.seek(0)
+        if code != 0:
+            raise WorkerError(_last_error(errors.read()) or f"exit code {code}")
+        found: dict[str, Any] = json.loads(output.read().splitlines()[-1])
+        return found
+
+
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """End the process and those that it has started."""
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise WorkerError(f"not finished after {TIMEOUT_SECONDS} s") from error
-    if done.returncode != 0:
-        flush_left = [line for line in done.stderr.splitlines() if line.strip() and not line[0].isspace()]
-        raise WorkerError(flush_left[-1] if flush_left else f"exit code {done.returncode}")
-    return Run(**json.loads(done.stdout.splitlines()[-1]))
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
 
 
-def check_agreement(losses: Mapping[str, Sequence[float]]) -> None:
-    """Compare the losses of every system's first steps with those of the first system.
-
-    Raises:
-        DisagreementError: a loss differs by more than one part in ten thousand.
-    """
-    reference, *others = losses
-    for other in others:
-        for step, (expected, found) in enumerate(zip(losses[reference], losses[other], strict=True)):
-            if not abs(found - expected) <= TOLERANCE * abs(expected):
-                raise DisagreementError(
-                    f"after {step} updates the loss is {expected:.7g} in {reference} but {found:.7g} in {other}; "
-                    f"their steps must compute the same thing to be compared"
-                )
+def _last_error(text: str) -> str:
+    """The last line of a traceback that is not indented."""
+    flush_left = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
+    return flush_left[-1] if flush_left else ""
 
 
-def measure(
-    workload: Workload, systems: Sequence[str], settings: Settings, cache: Path, say: Callable[[str], None]
-) -> Result:
-    """Measure the systems on a workload; a round measures each of them once, one after the other.
-
-    Raises:
-        DisagreementError: the systems do not compute the same losses.
-    """
-    runs: dict[str, list[Run]] = {}
-    failures: dict[str, str] = {}
-    for number in range(settings.rounds):
-        for system in systems:
-            if system in failures:
-                continue
-            say(f"{workload.name}: round {number + 1} of {settings.rounds}, {system}")
-            try:
-                run = launch(workload.name, system, settings.seconds, settings.threads, cache)
-                runs.setdefault(system, []).append(run)
-            except WorkerError as error:
-                failures[system] = str(error)
-                runs.pop(system, None)
-    check_agreement({system: done[0].losses for system, done in runs.items()})
-    return Result(workload, {system: _summary(done) for system, done in runs.items()}, failures)
-
-
-def measure_start_up(workload: Workload, settings: Settings, say: Callable[[str], None]) -> StartUp:
-    """Measure our first step in a new process, with an empty cache and then with the cache that it left.
-
-    Raises:
-        WorkerError: a worker failed.
-    """
-    cold: list[Run] = []
-    warm: list[Run] = []
-    for number in range(settings.rounds):
-        say(f"{workload.name}: start-up {number + 1} of {settings.rounds}")
-        with tempfile.TemporaryDirectory(prefix="graphc-bench-") as cache:
-            for runs in (cold, warm):
-                runs.append(launch(workload.name, OURS, 0.0, settings.threads, Path(cache)))
-    return StartUp(
-        cold=statistics.median(run.first_step for run in cold),
-        warm=statistics.median(run.first_step for run in warm),
-        numba_imported_warm=any(run.numba_imported for run in warm),
-    )
-
-
-def _summary(runs: Sequence[Run]) -> Measurement:
-    steps = [run.step for run in runs if run.step is not None]
+def _measurement(runs: _Runs) -> Measurement:
     return Measurement(
-        step=statistics.median(steps),
-        slowest=max(steps),
-        fastest=min(steps),
-        first_step=statistics.median(run.first_step for run in runs),
+        steps=[run.step for run in runs.timed if run.step is not None],
+        first_steps=[run.first_step for run in runs.warm],
+        cold_first_steps=[run.first_step for run in runs.cold],
+        peak_bytes=[run.peak_bytes for run in runs.warm or runs.timed],
+        numba_imported=any(run.numba_imported for run in runs.warm),
     )

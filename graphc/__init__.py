@@ -16,7 +16,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from graphc._version import __version__
-from graphc.api import compile, evaluate
 from graphc.errors import (
     DTypeError,
     FeedError,
@@ -28,9 +27,7 @@ from graphc.errors import (
     ShapeError,
     VerifyError,
 )
-from graphc.function import Function
 from graphc.ir import ops as _ops
-from graphc.ir.analysis import critical_path, to_networkx
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops import *
@@ -48,11 +45,14 @@ from graphc.ir.types import (
     int64,
     uint8,
 )
-from graphc.runtime.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from graphc import datasets, nn, optim, random, train, viz
+    from graphc.api import compile, evaluate
     from graphc.check import check_gradients
+    from graphc.function import Function
+    from graphc.ir.analysis import critical_path, to_networkx
+    from graphc.runtime.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "DType",
@@ -98,15 +98,38 @@ __all__ = [
 ]
 
 _SUBMODULES = ("datasets", "nn", "optim", "random", "train", "viz")
+_MODULES = {
+    "Function": "graphc.function",
+    "check_gradients": "graphc.check",
+    "compile": "graphc.api",
+    "critical_path": "graphc.ir.analysis",
+    "evaluate": "graphc.api",
+    "get_num_threads": "graphc.runtime.threads",
+    "set_num_threads": "graphc.runtime.threads",
+    "to_networkx": "graphc.ir.analysis",
+}
+"""Where names are that building a graph does without."""
 
+
+def _drawn(graph: Graph) -> str:
+    from graphc.viz import to_svg
+
+    return to_svg(graph)
+
+
+Graph.drawn_by = _drawn
 
 if not TYPE_CHECKING:  # a type checker cannot read the list, and would take every unknown name for a submodule
     __all__ += _ops.__all__
 
     def __getattr__(name: str) -> Any:
-        """Packages that a program may do without are imported when they are first used."""
+        """What a program may do without is imported when it is first used."""
         if name in _SUBMODULES:
             return importlib.import_module(f"graphc.{name}")
-        if name == "check_gradients":
-            return importlib.import_module("graphc.check").check_gradients
+        if name in _MODULES:
+            value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+            return value
         raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphError
 from graphc.function import Function
+from graphc.ir.fingerprint import fingerprint
 from graphc.ir.graph import Graph, Value, reachable
 from graphc.ir.op import Array
 from graphc.ir.ops.effects import checked_updates
 from graphc.ir.ops.leaves import Variable, as_value
-from graphc.passes.autodiff import Autodiff
-from graphc.passes.effects import collect_effects, without_effects
-from graphc.passes.pipeline import PIPELINE, Pass, run_passes
-from graphc.runtime.reference import evaluate_graph
+from graphc.runtime.program_cache import ProgramCache
+
+if TYPE_CHECKING:
+    from graphc.passes.pipeline import Pass, Stage
 
 __all__ = ["compile", "evaluate"]
 
@@ -60,15 +61,39 @@ def compile(
     pairs = checked_updates(updates or {})
     named = frozenset(pairs)
     _add_default_updates(wanted, pairs)
-    graph = collect_effects(Graph.of(given, wanted, pairs), named)
+    graph = Graph.of(given, wanted, pairs)
+    left_out = frozenset((disable,) if isinstance(disable, str) else disable)
+    cache = None
+    if passes is None and verify is False and not check_numerics:
+        cache = _cache(graph, len(named), left_out)
+    return Function(given, lambda: _stages(graph, named, passes, left_out, verify), single, check_numerics, cache)
+
+
+def _cache(graph: Graph, named: int, disable: Collection[str]) -> ProgramCache | None:
+    """Where what the graph becomes is kept; the first ``named`` of its updates were given by the user."""
+    found = fingerprint(graph)
+    return None if found is None else ProgramCache.of(found, (f"{named} updates", *sorted(disable)))
+
+
+def _stages(
+    graph: Graph,
+    named: Collection[Value],
+    passes: Sequence[Pass] | None,
+    disable: Collection[str],
+    verify: bool | Mapping[Value, Any],
+) -> Sequence[Stage]:
+    from graphc.passes.effects import collect_effects
+    from graphc.passes.pipeline import PIPELINE, run_passes
+
+    graph = collect_effects(graph, named)
     _check_inputs(graph)
     chosen = PIPELINE if passes is None else passes
-    stages = run_passes(graph, chosen, (disable,) if isinstance(disable, str) else disable)
+    stages = run_passes(graph, chosen, disable)
     if verify is not False:
         from graphc.passes.check import check_passes
 
         check_passes(stages, None if verify is True else verify, passes=chosen)
-    return Function(stages, single, check_numerics)
+    return stages
 
 
 def _add_default_updates(outputs: Sequence[Value], pairs: dict[Value, Value]) -> None:
@@ -145,6 +170,10 @@ def evaluate(outputs: Value | Sequence[Value], feeds: Mapping[Value, Any] | None
     """
     single = isinstance(outputs, Value)
     wanted: tuple[Value, ...] = (outputs,) if isinstance(outputs, Value) else tuple(map(as_value, outputs))
+    from graphc.passes.autodiff import Autodiff
+    from graphc.passes.effects import without_effects
+    from graphc.runtime.reference import evaluate_graph
+
     wanted = without_effects(Graph.of((), wanted)).outputs
     placeholders = [node.output for node in reachable(wanted) if node.op.name == "placeholder"]
     graph = Graph.of(placeholders, wanted)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphc.ir.source import Location, current_origin
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from graphc.runtime.numerics import Culprit
 
 __all__ = [

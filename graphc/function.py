@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphError
 from graphc.ir.analysis import critical_path
 from graphc.ir.dims import symbols
-from graphc.ir.graph import Graph
-from graphc.passes.pipeline import Stage
-from graphc.runtime.assemble import assemble
+from graphc.ir.graph import Graph, Value
 from graphc.runtime.executor import Executor
 from graphc.runtime.plan import Plan
-from graphc.runtime.profile import Profile
 from graphc.runtime.program import Program
+from graphc.runtime.program_cache import ProgramCache
+
+if TYPE_CHECKING:
+    from graphc.passes.pipeline import Stage
+    from graphc.runtime.epochs import Epoch, Shuffle
+    from graphc.runtime.profile import Profile
 
 __all__ = ["Function"]
 
@@ -29,25 +33,72 @@ class Function:
     Arguments are used where they lie if their dtype and layout allow it, and are never written. Results are new arrays.
     Variables named in ``updates`` have their next values when the call returns. Calls from several threads take turns.
 
-    Attributes:
-        stages: the graph as written, and after each pass.
-        seconds: how long the stages after the passes took: ``"assemble"``.
+    What a process compiled before, another one finds on disk. It then runs no pass until something is asked for that
+    the passes made, such as :attr:`stages`.
     """
 
-    def __init__(self, stages: Sequence[Stage], single: bool, check_numerics: bool = False) -> None:
-        self.stages: tuple[Stage, ...] = tuple(stages)
+    def __init__(
+        self,
+        inputs: Sequence[Value],
+        make_stages: Callable[[], Sequence[Stage]],
+        single: bool,
+        check_numerics: bool = False,
+        cache: ProgramCache | None = None,
+    ) -> None:
+        """Compile, or find what was compiled before.
+
+        Args:
+            inputs: the placeholders, in the order of the arguments.
+            make_stages: runs the passes; called once, and not before it is needed.
+            single: whether a call returns one array instead of a list.
+            check_numerics: whether a call raises where a result is not finite.
+            cache: where what is compiled is kept.
+        """
+        self._make_stages = make_stages
+        self._stages: tuple[Stage, ...] | None = None
+        self._making = threading.Lock()
+        self._assembling = 0.0
+        self._inputs = tuple(inputs)
         self._single = single
+        self._executor = self._made_executor(check_numerics, cache)
+
+    def _made_executor(self, check_numerics: bool, cache: ProgramCache | None) -> Executor:
+        if check_numerics:
+            from graphc.runtime.checked import CheckedExecutor
+            from graphc.runtime.numerics import unlowered
+
+            return CheckedExecutor(self._assemble(), unlowered([stage.graph for stage in self.stages]))
+        if cache is None:
+            return Executor(self._assemble(), self._inputs)
+        executable = cache.load()
+        if executable is not None:
+            return Executor(executable, self._inputs, self._assemble, cache.plans())
+        program = self._assemble()
+        cache.store(program)
+        return Executor(program, self._inputs, plans=cache.plans())
+
+    def _assemble(self) -> Program:
+        from graphc.runtime.assemble import assemble
+
+        graph = self.graph
         start = time.perf_counter()
-        self._executor = self._made_executor(assemble(self.graph), check_numerics)
-        self.seconds = {"assemble": time.perf_counter() - start}
+        program = assemble(graph)
+        self._assembling = time.perf_counter() - start
+        return program
 
-    def _made_executor(self, program: Program, check_numerics: bool) -> Executor:
-        if not check_numerics:
-            return Executor(program)
-        from graphc.runtime.checked import CheckedExecutor
-        from graphc.runtime.numerics import unlowered
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The graph as written, and after each pass."""
+        with self._making:
+            if self._stages is None:
+                self._stages = tuple(self._make_stages())
+            return self._stages
 
-        return CheckedExecutor(program, unlowered([stage.graph for stage in self.stages]))
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """How long the stages after the passes took: ``"assemble"``."""
+        self._executor.explain()
+        return {"assemble": self._assembling}
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run it.
@@ -66,6 +117,56 @@ class Function:
             NumericsError: with ``check_numerics``, a result is not finite; no variable has changed.
         """
         results = self._executor(args, named)
+        return results[0] if self._single else results
+
+    def epoch(
+        self, *args: Any, batch_size: int = 32, shuffle: Shuffle = None, drop_last: bool = False, **named: Any
+    ) -> Epoch:
+        """The steps of one epoch over arrays in memory, to be made natively piece by piece: see :meth:`run_epoch`.
+
+        Nothing is run yet: :meth:`graphc.runtime.epochs.Epoch.advance` makes steps for some 50 ms.
+
+        Raises:
+            FeedError: arrays, their batches or the order do not fit.
+            ShapeError: the last, smaller batch has results of other shapes.
+        """
+        from graphc.runtime.epochs import Epoch
+
+        return Epoch(self._executor, args, named, batch_size, shuffle, drop_last)
+
+    def run_epoch(
+        self, *args: Any, batch_size: int = 32, shuffle: Shuffle = None, drop_last: bool = False, **named: Any
+    ) -> Any:
+        """Call it for each batch of arrays in memory, without Python between the steps.
+
+        For instance::
+
+            losses = step.run_epoch(images, labels, batch_size=64, shuffle=0)
+
+        Results and variables have the bits that calls would give. Arrays need not be contiguous or of the placeholders'
+        dtypes, and may be memory-mapped: what a step needs is gathered before it. Ctrl-C ends the run between two
+        steps, some 50 ms later at most or as long as a step lasts. With ``check_numerics`` every step is a call.
+
+        Args:
+            *args: arrays in the order of the placeholders, with examples along their first axes; those without axes are
+                given to every step.
+            batch_size: examples of a step. The last one has what is left.
+            shuffle: the order of the examples: a seed or a ``numpy.random.Generator`` for a random one, or a vector of
+                row numbers, which need not be all; None for the order in which they lie.
+            drop_last: whether examples that do not fill the last batch are left out.
+            **named: arrays by the placeholders' names.
+
+        Returns:
+            What a call returns, with the steps along a new first axis: for a loss, the array of all losses.
+
+        Raises:
+            FeedError: arrays, their batches or the order do not fit.
+            ShapeError: the last, smaller batch has results of other shapes.
+            IndexFault: the data of a step hold an index outside its axis; the message tells the step and the row, and
+                variables are as the step before it left them.
+            NumericsError: with ``check_numerics``, a result of a step is not finite; variables as above.
+        """
+        results = self.epoch(*args, batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, **named).run()
         return results[0] if self._single else results
 
     @property
@@ -96,7 +197,7 @@ class Function:
 
     @cached_property
     def _symbols(self) -> tuple[str, ...]:
-        found = {symbol.name for value in self.graph.inputs for size in value.shape for symbol in symbols(size)}
+        found = {symbol.name for value in self._inputs for size in value.shape for symbol in symbols(size)}
         return tuple(sorted(found))
 
     @property
@@ -106,6 +207,7 @@ class Function:
         Raises:
             GraphError: it was not called yet, and has symbolic sizes.
         """
+        self._executor.explain()
         last = self._executor.last_plan
         if last is not None:
             return last
@@ -129,13 +231,14 @@ class Function:
     @property
     def peak_bytes(self) -> int:
         """Bytes of intermediate results at their peak: the size of the arena in :attr:`plan`."""
-        return self.plan.arena_bytes
+        last = self._executor.last_plan  # it has the sizes of the full one
+        return last.arena_bytes if last is not None else self.plan.arena_bytes
 
     def sources(self) -> dict[str, str]:
         """The text of each generated kernel, by its first step and name; steps with one text share one kernel."""
         texts: dict[str, str] = {}
-        for number, bound in enumerate(self._executor.program.all_steps()):
-            texts.setdefault(bound.kernel.source, f"{number}: {bound.kernel.name}")
+        for number, kernel in enumerate(self._executor.kernels()):
+            texts.setdefault(kernel.source, f"{number}: {kernel.name}")
         return {name: text for text, name in texts.items()}
 
     def to_text(self, stage: str = "final") -> str:
@@ -223,8 +326,8 @@ class Function:
         """What each pass did and how long it took, what became of the graph, and why operations were fused or not."""
         from graphc.passes.explain import changes, fusion_report
 
+        steps = self.program.steps
         lines = [str(change) for change in changes(self.stages)]
-        steps = self._executor.program.steps
         lines.append(
             f"{len(steps)} steps by {len({bound.kernel.source for bound in steps})} kernels, "
             f"assembled in {self.seconds['assemble'] * 1e3:.2f} ms"
@@ -269,14 +372,5 @@ class Function:
 
     def __repr__(self) -> str:
         graph = self.graph
-        counts = (len(graph.inputs), len(graph.outputs), len(graph.updates), len(self._executor.program.steps))
+        counts = (len(graph.inputs), len(graph.outputs), len(graph.updates), len(self.program.steps))
         return "<Function: {} inputs, {} outputs, {} updates, {} steps>".format(*counts)
-
-
-def _drawn(graph: Graph) -> str:
-    from graphc.viz import to_svg
-
-    return to_svg(graph)
-
-
-Graph.drawn_by = _drawn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -72,6 +71,8 @@ def numbered(names: Iterable[str]) -> list[str]:
 
 
 def _unmatched(missing: tuple[str, ...], unexpected: tuple[str, ...]) -> GraphError:
+    import difflib  # for this message alone
+
     found = [f"the state lacks {', '.join(map(repr, missing))}"] if missing else []
     found += [f"no variable is named {', '.join(map(repr, unexpected))}"] if unexpected else []
     near = {name: difflib.get_close_matches(name, unexpected, 1) for name in missing}

@@ -12,13 +12,16 @@ import pytest
 
 import graphc as gr
 from graphc.ir.binding import bind_sizes
+from graphc.ir.build import rebuild
 from graphc.ir.dims import bind
-from graphc.ir.graph import Node, Value, reachable
+from graphc.ir.graph import Graph, Node, Value, reachable
 from graphc.ir.interpret import evaluate_node
 from graphc.ir.op import Array, Sample, registry
 from graphc.runtime.kernels.base import Kernel, kernels
+from graphc.runtime.kernels.rows import RowBody, row_formula, row_kernel
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.native import STATUS_WORDS, program_runner
+from graphc.runtime.views import Buffer, whole
 
 __all__ = [
     "KernelRun",
@@ -124,6 +127,18 @@ class KernelRun:
         self.status = status
 
 
+def _kernel_of(node: Node) -> Kernel:
+    if row_formula(node) is None:
+        return kernels[node.op.name](node)
+    arguments = [gr.placeholder(value.shape, value.dtype) for value in node.inputs]
+    body = Graph.of(arguments, rebuild(node, arguments).outputs)
+    inputs, outputs = (
+        [whole(Buffer(value.dtype, value.size), value.shape) for value in values]
+        for values in (node.inputs, node.outputs)
+    )
+    return row_kernel(node.op.name, RowBody(body), inputs, outputs, {})
+
+
 def run_kernel(
     node: Node,
     arrays: Sequence[Array],
@@ -136,7 +151,7 @@ def run_kernel(
     Results and scratch memory are filled with rubbish before, so that a kernel which reads or leaves it shows.
     """
     known = sizes or {}
-    kernel = kernel or kernels[node.op.name](node)
+    kernel = kernel or _kernel_of(node)
     inputs = [np.ascontiguousarray(array) for array in arrays]
     results = [_rubbish(value.type.shape, value.dtype.numpy, known) for value in node.outputs]
     scratch = [_rubbish(kind.shape, kind.dtype.numpy, known) for kind in kernel.scratch]

@@ -1,4 +1,4 @@
-"""``graphc cache``: the kernel cache."""
+"""``graphc cache``: kernels, programs and plans on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import click
 
 from graphc.cli.output import json_option, write_json
-from graphc.runtime.cache import KernelCache, default_folder
+from graphc.runtime.cache import KINDS, KernelCache, default_folder
 from graphc.viz.text import bytes_text
 
 __all__ = ["command"]
@@ -15,20 +15,21 @@ __all__ = ["command"]
 
 @click.group("cache")
 def command() -> None:
-    """Look after the kernel cache: machine code of compiled kernels, under $GRAPHC_CACHE_DIR or ~/.cache/graphc."""
+    """Look after the cache: compiled kernels, programs and plans, under $GRAPHC_CACHE_DIR or ~/.cache/graphc."""
 
 
 @command.command()
 @json_option
 def info(as_json: bool) -> int:
-    """Tell the folder, how many kernels it holds, their size and age."""
+    """Tell the folder, how many kernels, programs and plans it holds, their size and age."""
     cache = KernelCache(default_folder())
     entries = cache.entries()
     times = [entry.modified for entry in entries]
+    counts = {f"{kind}s": sum(entry.kind == kind for entry in entries) for kind in KINDS}
     data = {
         "folder": str(cache.path),
         "problem": cache.problem,
-        "kernels": len(entries),
+        **counts,
         "bytes": sum(entry.size for entry in entries),
         "oldest": min(times, default=None),
         "newest": max(times, default=None),
@@ -36,38 +37,39 @@ def info(as_json: bool) -> int:
     if as_json:
         write_json(data)
         return int(cache.problem is not None)
-    click.echo(f"folder   {cache.path}")
-    click.echo(f"kernels  {len(entries)}")
-    click.echo(f"size     {bytes_text(sum(entry.size for entry in entries))}")
+    click.echo(f"folder    {cache.path}")
+    for kind, count in counts.items():
+        click.echo(f"{kind:<9} {count}")
+    click.echo(f"size      {bytes_text(sum(entry.size for entry in entries))}")
     if times:
-        click.echo(f"age      {_age(max(times))} to {_age(min(times))}")
+        click.echo(f"age       {_age(max(times))} to {_age(min(times))}")
     return _problem(cache)
 
 
 @command.command()
 @json_option
 def verify(as_json: bool) -> int:
-    """Check the checksum of every kernel; the exit code is 1 if a file is damaged.
+    """Check the checksum of every entry; the exit code is 1 if a file is damaged.
 
-    A damaged file is never loaded: the next run that needs it compiles the kernel again.
+    A damaged file is never loaded: the next run that needs it makes it again.
     """
     cache = KernelCache(default_folder())
     damaged = [str(path) for key in cache.verify() for path in cache.path.glob(f"{key}.*")]
     count = len(cache.entries())
     if as_json:
-        data = {"folder": str(cache.path), "problem": cache.problem, "kernels": count, "damaged": damaged}
+        data = {"folder": str(cache.path), "problem": cache.problem, "entries": count, "damaged": damaged}
         write_json(data)
         return int(bool(damaged or cache.problem))
     for path in damaged:
         click.echo(f"damaged: {path}")
-    click.echo(f"{count} kernels, {len(damaged)} damaged" + ("; graphc cache clear removes them" if damaged else ""))
+    click.echo(f"{count} entries, {len(damaged)} damaged" + ("; graphc cache clear removes them" if damaged else ""))
     return int(bool(_problem(cache) or damaged))
 
 
 @command.command()
 @json_option
 def clear(as_json: bool) -> int:
-    """Remove all kernels; they are compiled again when they are needed."""
+    """Remove all entries; they are made again when they are needed."""
     cache = KernelCache(default_folder())
     removed = cache.clear()
     if as_json:

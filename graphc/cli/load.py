@@ -145,7 +145,7 @@ def _compiled(found: Any, program: str) -> gr.Function:
     if isinstance(found, gr.Function):
         return found
     if isinstance(found, gr.Graph):
-        return gr.Function(run_passes(found), single=False)
+        return gr.Function(found.inputs, lambda: run_passes(found), single=False)
     if isinstance(found, gr.Value):
         return gr.compile(_placeholders([found]), found)
     if _is_values(found):

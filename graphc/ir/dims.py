@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphc.errors import ShapeError
+from graphc.record import record
 
 __all__ = [
     "Dim",
@@ -26,6 +26,7 @@ __all__ = [
     "exact_quotient",
     "maximum",
     "minimum",
+    "polynomial",
     "product",
     "replace_symbols",
     "symbol",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Symbol:
     """A size with a name. ``unnamed`` marks those that stand for ``None`` in a placeholder's shape."""
 
@@ -45,7 +46,7 @@ class Symbol:
         return self.name if self.unnamed or self.name.isidentifier() else repr(self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quotient:
     """``numerator // divisor``, kept where the division is not exact."""
 
@@ -56,7 +57,7 @@ class Quotient:
         return f"{_wrapped(self.numerator)}//{_wrapped(self.divisor)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Maximum:
     """``max(left, right)``."""
 
@@ -83,7 +84,7 @@ def _of_sizes(method: Callable[[Dim, Size], Size]) -> Callable[[Dim, Size], Size
     return checked
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False, slots=False)
 class Dim:
     """An integer expression over symbols. Made by :func:`symbol` and by arithmetic; never holds a plain integer."""
 
@@ -198,6 +199,11 @@ def _collect(terms: Iterable[tuple[Monomial, int]]) -> Size:
     if set(kept) == {()}:
         return kept[()]
     return Dim(tuple(sorted(kept.items(), key=lambda term: _rank(term[0]))))
+
+
+def polynomial(terms: Iterable[tuple[Iterable[Atom], int]]) -> Size:
+    """The sum of products of atoms, in any order, each times a coefficient."""
+    return _collect((tuple(sorted(atoms, key=str)), coefficient) for atoms, coefficient in terms)
 
 
 def _atom(atom: Atom) -> Dim:

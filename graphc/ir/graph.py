@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from graphc.ir.op import OpDef
 from graphc.ir.operators import Operators
 from graphc.ir.source import Origin, Phase
 from graphc.ir.types import DType, Shape, TensorType
+from graphc.record import record
 
 __all__ = ["BoundGraph", "Graph", "Node", "Value", "reachable"]
 
@@ -70,7 +71,7 @@ class Value(Operators):
         return f"<{self.node.op.name}{name}: {self.type}>"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class Node:
     """An operation applied to values. Made by :func:`graphc.ir.build.apply` alone."""
 
@@ -127,7 +128,7 @@ def reachable(values: Iterable[Value]) -> tuple[Node, ...]:
     return tuple(order)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False, slots=False)
 class Graph:
     """A program: what goes in, what comes out, and what becomes of its variables.
 
@@ -197,7 +198,7 @@ class Graph:
         return f"<Graph: {len(self.nodes)} nodes, {len(self.inputs)} inputs, {len(self.outputs)} outputs>"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class BoundGraph:
     """A graph, and the values of its symbolic sizes by name."""
 

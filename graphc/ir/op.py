@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from graphc.ir.dims import Dim, bind
 from graphc.ir.types import TensorType
+from graphc.record import record
 
 if TYPE_CHECKING:
     from graphc.ir.graph import Node, Value
 
-__all__ = ["Array", "NoAttrs", "OpDef", "Registry", "Sample", "Trimmed", "bind_attrs", "no_gradient", "registry"]
+__all__ = [
+    "Array",
+    "NoAttrs",
+    "OpDef",
+    "Registry",
+    "RowFormula",
+    "RowStep",
+    "Sample",
+    "Trimmed",
+    "bind_attrs",
+    "no_gradient",
+    "registry",
+]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Types: TypeAlias = TensorType | tuple[TensorType, ...]
@@ -29,12 +42,12 @@ class Body(Protocol):
         """The graph with the values of its symbolic sizes, ready to be evaluated."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoAttrs:
     """The attributes of an operation that has none."""
 
 
-@dataclass(frozen=True)
+@record
 class Sample:
     """Inputs that exercise an operation: ``build`` takes one value for each of ``inputs`` and returns the result.
 
@@ -49,7 +62,40 @@ class Sample:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
+class RowStep:
+    """A statement of a :class:`RowFormula`.
+
+    Attributes:
+        name: what later steps call its value.
+        expression: a scalar expression: a template over the operands ``{0}``, ``{1}`` ..., over earlier steps by name,
+            over ``{size}``, the length of a row, and ``{dtype}``, the conversion to the dtype of the results. It has
+            a value for each item of a row where one of these has, else one for the row.
+        reduction: the name of the combining function, for a step that is one value of a row: that of its expression
+            over all items.
+        cost: about how many additions an item costs.
+    """
+
+    name: str
+    expression: str
+    reduction: str | None = None
+    cost: int = 1
+
+
+@record
+class RowFormula:
+    """How an operation is computed whose results, along the last axis, depend on the same row of its operands alone.
+
+    Attributes:
+        steps: in an order in which they can be computed.
+        results: the names of the steps that are the results.
+    """
+
+    steps: tuple[RowStep, ...]
+    results: tuple[str, ...]
+
+
+@record
 class Trimmed:
     """A node with fewer results: its attributes, and which of the inputs and outputs it keeps."""
 
@@ -58,7 +104,7 @@ class Trimmed:
     outputs: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record(eq=False)
 class OpDef:
     """An operation, declared once.
 
@@ -74,7 +120,9 @@ class OpDef:
         attrs: the frozen dataclass of its attributes.
         expression: for elementwise operations, the scalar expression that kernels compute: a template over ``{0}``,
             ``{1}`` ..., in the names of :mod:`graphc.runtime.mathlib`. All operands are broadcast together.
-        cost: for elementwise operations, about how many additions an item costs.
+        cost: for elementwise operations, about how many additions an item costs; for those by rows too.
+        rows: for operations along the last axis, ``rows(node)`` gives the scalar statements that kernels compute; None
+            for a node along another axis.
         commutative: whether the two inputs may be exchanged.
         reduction: for reductions over ``attrs.axes``, the name of the combining function.
         needs_items: whether it has no result along an axis without items; ``infer`` refuses those of known sizes.
@@ -97,6 +145,7 @@ class OpDef:
     attrs: type = NoAttrs
     expression: str | None = None
     cost: int = 1
+    rows: Callable[[Node], RowFormula | None] | None = None
     commutative: bool = False
     reduction: str | None = None
     needs_items: bool = False

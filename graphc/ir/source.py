@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from types import FrameType
 from typing import Literal, TypeAlias
+
+from graphc.record import record
 
 __all__ = ["Location", "Origin", "Phase", "current_origin", "origin", "phase", "scope", "user_location"]
 
@@ -20,7 +23,7 @@ _NOT_THE_USER = (__name__.partition(".")[0], "contextlib", "functools")
 """Packages whose lines are nobody's intention: graphc's own, and what calls it back in the standard library."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Location:
     """A line of the user's program."""
 
@@ -46,7 +49,7 @@ class Location:
         return self._with_text(self.filename)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Origin:
     """What is known of where a node was made."""
 
@@ -58,11 +61,16 @@ class Origin:
 _origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - Origin is frozen
 
 
+@cache
+def _is_the_users(module: str) -> bool:
+    return module.partition(".")[0] not in _NOT_THE_USER
+
+
 def user_location() -> Location | None:
     """The innermost line, on the stack, of code outside graphc."""
     frame: FrameType | None = sys._getframe(1)
     # By module, not by file: code that Python generates, such as the __init__ of a dataclass, has no file.
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_USER:
+    while frame is not None and not _is_the_users(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
     if frame is None:
         return None
@@ -72,7 +80,7 @@ def user_location() -> Location | None:
 def current_origin() -> Origin:
     """The origin of a node made now: what :func:`origin` set, else the user's line."""
     current = _origin.get()
-    return current if current.location is not None else replace(current, location=user_location())
+    return current if current.location is not None else Origin(user_location(), current.scope, current.phase)
 
 
 @contextmanager

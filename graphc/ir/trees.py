@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from graphc.record import record
 
 __all__ = ["Tree", "flatten"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tree:
     """The structure of nested containers; two are equal if values of one may stand in the places of the other.
 

@@ -6,13 +6,14 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir.dims import Dim, Size, product, symbols
+from graphc.record import record
 
 __all__ = [
     "DTYPES",
@@ -42,12 +43,15 @@ Shape: TypeAlias = tuple[Size, ...]
 """Sizes of the axes, outermost first."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(eq=False)
 class DType:
     """The type of an array's items. Compares equal to itself alone; there is one object for each of :data:`DTYPES`."""
 
     name: str
-    numpy: np.dtype[Any] = field(repr=False, compare=False)
+    numpy: np.dtype[Any] = field(repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dtype_of, (self.name,)
 
     @property
     def itemsize(self) -> int:
@@ -84,6 +88,7 @@ bool_ = DType("bool", np.dtype(np.bool_))
 
 DTYPES = {dtype.name: dtype for dtype in (float32, float64, int8, int16, int32, int64, uint8, bool_)}
 """Every dtype that a value may have, by name."""
+_BY_NUMPY = {dtype.numpy: dtype for dtype in DTYPES.values()}
 
 
 def dtype_of(dtype: DType | str | type | np.dtype[Any] | None) -> DType:
@@ -98,8 +103,8 @@ def dtype_of(dtype: DType | str | type | np.dtype[Any] | None) -> DType:
         numpy = np.dtype(dtype) if dtype is not None else None  # NumPy reads None as float64
     except (TypeError, ValueError, SyntaxError):
         numpy = None
-    found = DTYPES.get(numpy.name) if numpy is not None else None
-    if found is None or numpy is None or not numpy.isnative:
+    found = _BY_NUMPY.get(numpy) if numpy is not None else None
+    if found is None:
         raise DTypeError(
             f"the dtype {dtype!r} is not one that graphc has",
             expected="one of " + ", ".join(DTYPES) + ", in native byte order",
@@ -113,7 +118,7 @@ def promote(*dtypes: DType) -> DType:
     return dtype_of(np.result_type(*(dtype.numpy for dtype in dtypes)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorType:
     """The type of a value: the dtype of its items and its shape."""
 
@@ -189,6 +194,8 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     Raises:
         ShapeError: two sizes of one axis differ and neither is 1.
     """
+    if shapes and all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     rank = max(map(len, shapes), default=0)
     result: list[Size] = []
     for axis in range(rank):

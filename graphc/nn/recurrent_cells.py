@@ -96,7 +96,8 @@ def _begin_lstm(x: Value, weights: Weights) -> tuple[Value, Step]:
 
     def step(state: State, projected: Value) -> State:
         h, c = state
-        i, f, g, o = split(projected + h @ recurrent, 4, axis=-1)
+        blocks = zip(split(projected, 4, axis=-1), split(h @ recurrent, 4, axis=-1), strict=True)
+        i, f, g, o = (of_input + of_state for of_input, of_state in blocks)  # so added where they are read
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
         return sigmoid(o) * tanh(c), c
 

@@ -8,7 +8,6 @@ calculating Jacobian vector products").
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphc.errors import GradientError
 from graphc.ir import ops
@@ -19,11 +18,12 @@ from graphc.ir.pullback import pullback
 from graphc.passes.dce import Dce
 from graphc.passes.merge import merged
 from graphc.passes.rewrite import Matcher, rewrite, rewrite_bodies
+from graphc.record import record
 
 __all__ = ["Autodiff", "distinct"]
 
 
-@dataclass(frozen=True)
+@record
 class Autodiff:
     """Expand derivatives, then merge loops, and drop the markers that only differentiation reads."""
 

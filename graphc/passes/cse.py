@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from graphc.ir.bodies import bodies
 from graphc.ir.graph import Graph, Node, Value
 from graphc.passes.rewrite import Matcher, rewrite, rewrite_bodies
+from graphc.record import record
 
 __all__ = ["Cse"]
 
 
-@dataclass(frozen=True)
+@record
 class Cse:
     """Replace a node by an earlier one with the same operation, attributes and inputs.
 
-    Graphs inside nodes are the same where they compute the same in the same order.
+    Graphs inside nodes are the same where they compute the same in the same order. Of the results of a loop or a choice
+    that are one value inside, one is read.
     """
 
     name: str = "cse"
@@ -33,10 +35,17 @@ class Cse:
             inputs = tuple(map(id, node.inputs))
             types = tuple(value.type for value in outputs)
             key = (*_function(outputs[0].node), types, tuple(sorted(inputs)) if node.op.commutative else inputs)
-            original = first.setdefault(key, outputs)
-            return None if original is node.outputs else original
+            original = first.setdefault(key, _distinct(outputs))
+            return None if all(new is old for new, old in zip(original, node.outputs, strict=True)) else original
 
         return rewrite(graph, rule)
+
+
+def _distinct(outputs: Sequence[Value]) -> Sequence[Value]:
+    """The results of a node; of a loop or a choice, one of those that are the same value of its graphs for all."""
+    node = outputs[0].node
+    united = None if node.op.merge is None else node.op.merge(node, node)
+    return outputs if united is None else [outputs[place] for place in united[1]]
 
 
 def _function(node: Node) -> tuple[Hashable, ...]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc.ir.build import apply, rebuild
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.op import Trimmed
 from graphc.ir.source import origin
+from graphc.record import record
 
 __all__ = ["Dce"]
 
 
-@dataclass(frozen=True)
+@record
 class Dce:
     """Remove what no result depends on: nodes, updates that give a variable the value it has, unused parts of loops."""
 

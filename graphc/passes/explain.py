@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphc.ir.bodies import bodies
@@ -14,11 +13,12 @@ from graphc.ir.printer import SizeNames, value_names
 from graphc.ir.types import Shape
 from graphc.passes.fuse import Fuse, Reason, Refusal, group
 from graphc.passes.pipeline import Stage
+from graphc.record import record
 
 __all__ = ["Apart", "Change", "FusionReport", "Together", "changes", "explain_fusion", "fusion_report"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """What a pass did to a graph and to those that its nodes hold.
 
@@ -44,7 +44,7 @@ class Change:
         return f"{self.name:<20} {before:>6} -> {after:<6} {self.seconds * 1e3:>8.2f} ms  {what}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Together:
     """Nodes that became one kernel.
 
@@ -60,7 +60,7 @@ class Together:
         return f"over {self.shape}: {', '.join(self.nodes)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Apart:
     """Two neighbours that are in different kernels.
 
@@ -82,7 +82,7 @@ class Apart:
         return f"{self.producer} | {self.consumer}: {self.text}" + (f"  # {self.line}" if self.line else "")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FusionReport:
     """What fusion decided.
 
@@ -199,7 +199,7 @@ class _Explainer:
                 later = "what only the backward graph reads would be made early and kept until then"
                 return f"{source.phase} and {target.phase}: {later}"
             case "axes":
-                return f"their groups end in reductions over other axes: {source.axes} and {target.axes}"
+                return f"their groups reduce over other axes: {source.axes} and {target.axes}"
             case "nodes":
                 return f"limit of {self.limits.most_nodes} nodes"
             case "span":

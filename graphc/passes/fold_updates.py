@@ -11,7 +11,7 @@ weight decay for instance, every row changes, and additions without a product st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,11 +22,12 @@ from graphc.ir.source import origin
 from graphc.passes.cse import Cse
 from graphc.passes.rewrite import Matcher, rewrite
 from graphc.passes.rules.constants import literal, scalar_of
+from graphc.record import record
 
 __all__ = ["FoldUpdates"]
 
 
-@dataclass(frozen=True)
+@record
 class Term:
     """An array, or its transpose, times scalars and by scalars."""
 
@@ -41,7 +42,7 @@ class Term:
         return _transpose(self.value) if self.transposed else self.value
 
 
-@dataclass(frozen=True)
+@record
 class FoldUpdates:
     """Replace, in what variables become, sums with matrix products by ``gemm``, and with rows by ``index_add``."""
 

@@ -6,7 +6,9 @@ and come back, for then the kernel would have to run both before and after somet
 :func:`_build` makes one ``fused`` node that holds them as a body.
 
 It pays to end a group in reductions: the reduced values are then never stored. It does not pay to go on after a
-reduction, for that needs a second pass over the space. Nor does it pay to compute together with the forward graph what
+reduction, for that needs a second pass over the space; except in operations that go by rows, such as a softmax or a
+normalization along the last axis: they need several passes anyway, over rows that stay in the cache, so what is around
+them is done in the same passes. Nor does it pay to compute together with the forward graph what
 only the backward graph reads: to compute it there costs less than to store it until then.
 
 Groups are walked by positions in a topological order rather than through a graph library: a search for a path only
@@ -27,6 +29,7 @@ from graphc.ir.ops.leaves import placeholder
 from graphc.ir.source import Phase, origin
 from graphc.ir.types import Shape
 from graphc.passes.rewrite import in_bodies
+from graphc.record import record
 
 __all__ = ["Fuse", "Reason", "Refusal", "group"]
 
@@ -34,7 +37,7 @@ Reason: TypeAlias = Literal["reduction", "shape", "phase", "axes", "nodes", "spa
 """Why two groups stay apart; :mod:`graphc.passes.explain` says it in words."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class Refusal:
     """That a node did not join the group of one that it reads from, and why.
 
@@ -58,7 +61,7 @@ class _Group:
     Attributes:
         members: positions of the nodes, rising.
         space: the shape that it runs over; None for nodes that are not fused.
-        axes: the axes that its reductions reduce, if it has any.
+        axes: the axes that its reductions reduce, and its rows lie along, if it has any.
         phase: whether its nodes belong to the forward or to the backward graph.
         sources: groups that it reads from, some of which may have been joined to others since.
         operands: how many values it reads and writes, at most.
@@ -85,7 +88,7 @@ class _Group:
         return each
 
 
-@dataclass(frozen=True)
+@record
 class Fuse:
     """Fuse elementwise chains and the reductions at their ends.
 
@@ -124,7 +127,14 @@ def group(graph: Graph, limits: Fuse, refusals: list[Refusal] | None = None) -> 
         sources = {of[position[value.node]] for value in node.inputs}
         reduced = set(node.outputs) if node.op.reduction is not None else set()
         current = _Group(
-            [number], _space(node), _axes(node), node.phase, sources, len(node.inputs) + 1, set(node.inputs), reduced
+            [number],
+            _space(node),
+            _axes(node),
+            node.phase,
+            sources,
+            len(node.inputs) + len(node.outputs),
+            set(node.inputs),
+            reduced,
         )
         of.append(current)
         if current.space is None:
@@ -145,12 +155,18 @@ def group(graph: Graph, limits: Fuse, refusals: list[Refusal] | None = None) -> 
 
 def _space(node: Node) -> Shape | None:
     """The space that a node could be fused in."""
-    if node.op.reduction is not None:
+    if node.op.reduction is not None or _goes_by_rows(node):
         return node.inputs[0].shape
     return node.output.shape if node.op.elementwise else None
 
 
+def _goes_by_rows(node: Node) -> bool:
+    return node.op.rows is not None and node.op.rows(node) is not None
+
+
 def _axes(node: Node) -> tuple[int, ...] | None:
+    if _goes_by_rows(node):
+        return (node.inputs[0].ndim - 1,)
     return node.attrs.axes if node.op.reduction is not None else None
 
 
@@ -158,14 +174,14 @@ def _obstacle(
     producer: Node, source: _Group, target: _Group, limits: Fuse, graph: Graph
 ) -> tuple[Reason | None, _Group | None]:
     """Why a group may not take in that of a producer of one of its operands, and the group between them, if any."""
-    reason = _difference(producer, source, target) or _excess(source, target, limits, graph)
+    reason = _difference(producer, source, target, graph) or _excess(source, target, limits, graph)
     if reason is not None:
         return reason, None
     between = _between(source, target)
     return ("path" if between is not None else None), between
 
 
-def _difference(producer: Node, source: _Group, target: _Group) -> Reason | None:
+def _difference(producer: Node, source: _Group, target: _Group, graph: Graph) -> Reason | None:
     """What makes two groups too unlike for one kernel."""
     if producer.op.reduction is not None:
         return "reduction"
@@ -175,9 +191,16 @@ def _difference(producer: Node, source: _Group, target: _Group) -> Reason | None
         return "phase"
     if not source.reduced.isdisjoint(target.reads):  # a reduction is complete only when its kernel is
         return "reduction"
-    if source.axes is not None and target.axes is not None and source.axes != target.axes:
-        return "axes"
-    return None
+    if source.axes is None or source.axes == target.axes:
+        return None
+    return "axes" if target.axes is not None or _is_reduced(target, source, graph) else None
+
+
+def _is_reduced(group: _Group, other: _Group, graph: Graph) -> bool:
+    """Whether all that reads from a group reduces over other axes than another group does: it is to end in that."""
+    nodes = {graph.nodes[number] for number in group.members}
+    users = {user for node in nodes for value in node.outputs for user in graph.users[value]} - nodes
+    return bool(users) and all(user.op.reduction is not None and user.attrs.axes != other.axes for user in users)
 
 
 def _excess(source: _Group, target: _Group, limits: Fuse, graph: Graph) -> Reason | None:
@@ -290,9 +313,10 @@ def _results(members: Sequence[Node], graph: Graph, wanted: set[Value]) -> list[
     """The values of a group that others read."""
     inside = set(members)
     return [
-        node.output
+        value
         for node in members
-        if node.output in wanted or any(user not in inside for user in graph.users[node.output])
+        for value in node.outputs
+        if value in wanted or any(user not in inside for user in graph.users[value])
     ]
 
 
@@ -303,7 +327,8 @@ def _build(members: Sequence[Node], outputs: Sequence[Value], known: Mapping[Val
     arguments = {value: placeholder(value.shape, value.dtype) for value in operands}
     within: dict[Value, Value] = dict(arguments)
     for node in members:
-        within[node.output] = rebuild(node, [within[value] for value in node.inputs]).output
+        made = rebuild(node, [within[value] for value in node.inputs])
+        within.update(zip(node.outputs, made.outputs, strict=True))
     body = Graph.of(tuple(arguments.values()), [within[value] for value in outputs])
     with origin(members[-1].origin):
         return fused(body, [known.get(value, value) for value in operands])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graphc.errors import GradientError, GraphError, PassError
@@ -16,7 +15,10 @@ from graphc.passes.dce import Dce
 from graphc.passes.fold_updates import FoldUpdates
 from graphc.passes.fuse import Fuse
 from graphc.passes.recognize import Recognize
+from graphc.passes.recompute import Recompute
 from graphc.passes.simplify import Simplify
+from graphc.passes.sink_views import SinkViews
+from graphc.record import record
 
 __all__ = ["PIPELINE", "Pass", "Stage", "run_passes"]
 
@@ -44,15 +46,18 @@ PIPELINE: tuple[Pass, ...] = (
     Dce(),
     FoldUpdates(),
     Dce("dce_updates"),
+    SinkViews(),
+    Recompute(),
     Fuse(),
 )
 """What :func:`graphc.compile` runs.
 
-``recognize`` comes before ``autodiff``, so that what it finds has its own gradient.
+``recognize`` comes before ``autodiff``, so that what it finds has its own gradient. ``sink_views`` comes after it: a
+gradient by what all steps of a loop share is best summed up as the loop was written.
 """
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Stage:
     """A graph on its way through the compiler; unpacks to its name and its graph.
 

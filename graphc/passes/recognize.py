@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from graphc.ir.graph import Graph, Node, Value
 from graphc.passes.cse import Cse
@@ -31,6 +30,7 @@ from graphc.passes.rules.stable import (
     sigmoid_written_out,
 )
 from graphc.passes.simplify import Simplify
+from graphc.record import record
 
 __all__ = ["Recognize"]
 
@@ -51,7 +51,7 @@ REMAINING: Mapping[str, tuple[ValueRule, ...]] = {"log": (log_of_summed_exponent
 """The rules for what no composite operation has taken up."""
 
 
-@dataclass(frozen=True)
+@record
 class Recognize:
     """Replace softmax, log-softmax and cross-entropy, sigmoid and the like, as users write them, by operations.
 

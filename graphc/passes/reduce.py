@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from graphc.errors import GraphError
 from graphc.ir.graph import Graph, Value, reachable
@@ -12,11 +11,12 @@ from graphc.ir.op import Array
 from graphc.ir.ops.leaves import placeholder
 from graphc.ir.source import origin
 from graphc.ir.substitute import substitute
+from graphc.record import record
 
 __all__ = ["Reduced", "reduced"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Reduced:
     """A part of a graph.
 

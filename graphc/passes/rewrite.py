@@ -36,9 +36,11 @@ class Matcher:
 
     Attributes:
         original: the node of the graph as it was that the rule is applied to; the rule sees it on its new inputs.
+        differentiates: whether the graph takes derivatives: it is one for training.
     """
 
     original: Node
+    differentiates: bool = False
 
     def __init__(self, graph: Graph) -> None:
         self._fixed: set[Value] = set()
@@ -99,6 +101,7 @@ def rewrite(graph: Graph, rule: Rule, *, protect: bool = True) -> Graph:
     """
     fixed = differentiated(graph)
     matcher = Matcher(graph)
+    matcher.differentiates = bool(fixed)
     known: dict[Value, Value] = {}
     nodes: list[Node] = []
     placed: set[Node] = set()

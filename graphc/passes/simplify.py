@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from graphc.ir.build import rebuild
 from graphc.ir.graph import Graph, Node, Value
@@ -37,6 +36,7 @@ from graphc.passes.rules.logic import (
     same_operands,
 )
 from graphc.passes.rules.reductions import reduce_again, reduce_broadcast, reduce_single_items
+from graphc.passes.rules.selection import add_to_chosen_rows, product_of_chosen_rows
 from graphc.passes.rules.views import (
     add_side_by_side,
     broadcast_again,
@@ -50,12 +50,13 @@ from graphc.passes.rules.views import (
     transpose_of_product,
     view_of_one_item,
 )
+from graphc.record import record
 
 __all__ = ["RULES", "Simplify"]
 
 RULES: Mapping[str, tuple[ValueRule, ...]] = {
     "abs": (done_again,),
-    "add": (add_zero, add_negative, add_side_by_side),
+    "add": (add_zero, add_negative, add_side_by_side, add_to_chosen_rows),
     "all": (reduce_single_items, reduce_broadcast, reduce_again),
     "any": (reduce_single_items, reduce_broadcast, reduce_again),
     "bitwise_and": (same_operands, and_with_constant),
@@ -73,6 +74,7 @@ RULES: Mapping[str, tuple[ValueRule, ...]] = {
     "less": (compare_with_itself,),
     "less_equal": (compare_with_itself,),
     "log": (log_of_exp,),
+    "matmul": (product_of_chosen_rows,),
     "max": (reduce_single_items, reduce_broadcast),
     "maximum": (same_operands,),
     "min": (reduce_single_items, reduce_broadcast),
@@ -98,7 +100,7 @@ RULES: Mapping[str, tuple[ValueRule, ...]] = {
 """The rules that an operation is tried with, in this order."""
 
 
-@dataclass(frozen=True)
+@record
 class Simplify:
     """Apply :data:`RULES`, and fold constants, until nothing changes, in one walk.
 

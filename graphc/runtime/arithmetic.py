@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.runtime.emit import types
+from graphc.runtime.powers import real_power
 from graphc.runtime.scalar import (
     ALL_KINDS,
     FLOATS,
@@ -14,7 +15,6 @@ from graphc.runtime.scalar import (
     absolute,
     copysign,
     kernel_function,
-    library_call,
     llvm_call,
     multiply_add,
     repeat,
@@ -170,7 +170,7 @@ def _integer_division(x: Scalar, y: Scalar) -> tuple[Scalar, Scalar]:
 def power(x: Scalar, y: Scalar) -> Scalar:
     """The power of x to y. Integers wrap around; with a negative exponent they are cut off towards 0, and 0 gives 0."""
     if x.is_float:
-        return library_call("pow", x, y)
+        return real_power(x, y)
     one = x.constant(1)
     negative = y < 0
 

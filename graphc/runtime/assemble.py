@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from graphc.ir.build import infer_types
+from graphc.ir.binding import assumptions, needing_items
 from graphc.ir.graph import Graph
 from graphc.ir.types import collect_constraints, uint8
 from graphc.runtime.lower import lower
-from graphc.runtime.memory import share
 from graphc.runtime.program import BoundStep, Program
 from graphc.runtime.schedule import schedule
+from graphc.runtime.sharing import share
 from graphc.runtime.views import Buffer
 
 __all__ = ["assemble"]
@@ -21,9 +21,8 @@ def assemble(graph: Graph) -> Program:
         GraphError: an operation has no kernel.
     """
     with collect_constraints() as constraints:
-        for node in graph.nodes:
-            infer_types(node.op, [value.type for value in node.inputs], node.attrs)
         lowered = lower(graph)
+    constraints += assumptions(graph)
     ordered = schedule(lowered)
     sharing = share(ordered)
     steps = []
@@ -33,8 +32,15 @@ def assemble(graph: Graph) -> Program:
         scratch = [Buffer(type.dtype, type.size) for type in kernel.scratch]
         scratch += [Buffer(uint8, 0) for _ in programs]
         buffers = (*(sharing.root(buffer) for buffer in (*step.reads, *step.writes)), *scratch)
-        steps.append(BoundStep(step, kernel, buffers, programs))
-    for bound in steps:
-        for program in bound.programs:
+        linkages = tuple(call.linkage for call in step.calls)
+        steps.append(BoundStep(kernel, buffers, programs, linkages, len(step.reads), step))
+        for program in programs:
             constraints += program.constraints
-    return Program(graph, tuple(steps), tuple(dict.fromkeys(constraints)), tuple(lowered.outputs))
+    return Program(
+        tuple(value.type for value in graph.inputs),
+        tuple(value.type for value in graph.outputs),
+        tuple(steps),
+        tuple(dict.fromkeys(constraints)),
+        needing_items(graph),
+        graph,
+    )

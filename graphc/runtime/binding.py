@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc.record import record
 from graphc.runtime import pyfunction
 from graphc.runtime.loader import KernelRequest, load
 
@@ -56,7 +56,7 @@ BINDER = KernelRequest(_SOURCE, "bind", pyfunction.SIGNATURE)
 """What checks and binds the arguments of a call."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArgumentSpec:
     """What an argument must be to be used as it is, and the words that receive the address of its data."""
 

@@ -1,4 +1,4 @@
-"""The kernel cache on disk: machine code under the hash of what it was made from.
+"""The cache on disk: machine code of kernels, programs and plans, each under the hash of what it was made from.
 
 Loading an entry means executing it, so the folder is private and every entry carries a checksum that is verified before
 its bytes are used. The cache only ever saves time: damage, a full or read-only disk, or an untrusted folder are misses,
@@ -12,16 +12,21 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
+
+from graphc.record import record
+
+Kind: TypeAlias = Literal["kernel", "program", "plan"]
+"""What an entry holds; the suffix of its file."""
 
 _MAGIC = b"graphc\x00\x01"
-_SUFFIX = ".kernel"
+KINDS: tuple[Kind, ...] = ("kernel", "program", "plan")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _HEADER_BYTES = len(_MAGIC) + _DIGEST_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompiledKernel:
     """Machine code of one kernel: a relocatable object file and the symbol of its entry."""
 
@@ -29,11 +34,12 @@ class CompiledKernel:
     symbol: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheEntry:
-    """One file of the cache: its key, its size in bytes and the time of its last change (seconds since the epoch)."""
+    """One file of the cache: its key, what it holds, its size in bytes and the time of its last change (since 1970)."""
 
     key: str
+    kind: Kind
     size: int
     modified: float
 
@@ -53,7 +59,7 @@ def default_folder() -> Path:
 
 
 class KernelCache:
-    """Compiled kernels in the private folder `path`, which is created (mode 0700) on first use.
+    """Compiled kernels, programs and plans in the private folder `path`, which is created (mode 0700) on first use.
 
     `problem` says why the folder is not used, or is None. Any number of processes and threads may share a folder.
     """
@@ -69,23 +75,33 @@ class KernelCache:
 
     def get(self, key: str) -> CompiledKernel | None:
         """The kernel stored under `key`, or None if there is none or its file is damaged."""
-        if self.problem is not None:
-            return None
-        try:
-            return _decode(key, self._file(key).read_bytes())
-        except OSError:
-            return None
+        content = self.read("kernel", key)
+        return _kernel(content) if content is not None else None
 
     def put(self, key: str, kernel: CompiledKernel) -> bool:
         """Store `kernel` under `key`, replacing any older entry at once; False if the disk did not take it."""
+        symbol = kernel.symbol.encode()
+        return self.write("kernel", key, len(symbol).to_bytes(4, "little") + symbol + kernel.object_code)
+
+    def read(self, kind: Kind, key: str) -> bytes | None:
+        """What is stored under `key`, or None if there is nothing or its file is damaged."""
+        if self.problem is not None:
+            return None
+        try:
+            return _decode(key, self._file(kind, key).read_bytes())
+        except OSError:
+            return None
+
+    def write(self, kind: Kind, key: str, content: bytes) -> bool:
+        """Store `content` under `key`, replacing any older entry at once; False if the disk did not take it."""
         if self.problem is not None:
             return False
         temporary: str | None = None
         try:
             handle, temporary = tempfile.mkstemp(dir=self.path, suffix=".partial")
             with os.fdopen(handle, "wb") as file:
-                file.write(_encode(key, kernel))
-            os.replace(temporary, self._file(key))
+                file.write(_encode(key, content))
+            os.replace(temporary, self._file(kind, key))
             return True
         except OSError:
             if temporary is not None:
@@ -95,46 +111,49 @@ class KernelCache:
     def entries(self) -> list[CacheEntry]:
         """All entries, damaged ones included, in the order of their keys."""
         found = []
-        for file in self._files():
-            try:
-                status = file.stat()
-            except OSError:
-                continue
-            found.append(CacheEntry(file.stem, status.st_size, status.st_mtime))
+        for kind in KINDS:
+            for file in self._files(kind):
+                try:
+                    status = file.stat()
+                except OSError:
+                    continue
+                found.append(CacheEntry(file.stem, kind, status.st_size, status.st_mtime))
         return sorted(found, key=lambda entry: entry.key)
 
     def verify(self) -> list[str]:
-        """Keys of the entries whose files are damaged; the next run that needs one compiles it again."""
-        return [entry.key for entry in self.entries() if self.get(entry.key) is None]
+        """Keys of the entries whose files are damaged; the next run that needs one makes it again."""
+        return [entry.key for entry in self.entries() if self.read(entry.kind, entry.key) is None]
 
     def clear(self) -> int:
         """Remove all entries, and what interrupted writers left; returns the number of files removed."""
-        return sum(_remove(file) for file in (*self._files(), *self._files(".partial")))
+        return sum(_remove(file) for suffix in (*KINDS, "partial") for file in self._files(suffix))
 
-    def _file(self, key: str) -> Path:
-        return self.path / (key + _SUFFIX)
+    def _file(self, kind: Kind, key: str) -> Path:
+        return self.path / f"{key}.{kind}"
 
-    def _files(self, suffix: str = _SUFFIX) -> Iterator[Path]:
+    def _files(self, suffix: str) -> Iterator[Path]:
         if self.problem is None:
             try:
-                yield from list(self.path.glob("*" + suffix))
+                yield from list(self.path.glob(f"*.{suffix}"))
             except OSError:
                 return
 
 
-def _encode(key: str, kernel: CompiledKernel) -> bytes:
-    symbol = kernel.symbol.encode()
-    body = bytes.fromhex(key) + len(symbol).to_bytes(4, "little") + symbol + kernel.object_code
+def _encode(key: str, content: bytes) -> bytes:
+    body = bytes.fromhex(key) + content
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
-def _decode(key: str, content: bytes) -> CompiledKernel | None:
-    body = content[_HEADER_BYTES:]
-    if content[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(body).digest() or body[:_DIGEST_BYTES].hex() != key:
+def _decode(key: str, entry: bytes) -> bytes | None:
+    body = entry[_HEADER_BYTES:]
+    if entry[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(body).digest() or body[:_DIGEST_BYTES].hex() != key:
         return None
-    start = _DIGEST_BYTES + 4
-    end = start + int.from_bytes(body[_DIGEST_BYTES:start], "little")
-    return CompiledKernel(body[end:], body[start:end].decode())
+    return body[_DIGEST_BYTES:]
+
+
+def _kernel(content: bytes) -> CompiledKernel:
+    end = 4 + int.from_bytes(content[:4], "little")
+    return CompiledKernel(content[end:], content[4:end].decode())
 
 
 def _distrust(folder: Path) -> str | None:

@@ -24,9 +24,11 @@ class CheckedExecutor(Executor):
     Beside the run, a call copies the variables that are updated, and reads them and the results once.
     """
 
+    checks = True
+
     def __init__(self, program: Program, graph: Graph) -> None:
         """``graph`` computes what ``program`` does; an operation that it finds at fault is one of its nodes."""
-        super().__init__(program)
+        super().__init__(program, program.graph.inputs)
         self._graph = graph
         self._turn = threading.Lock()
         self._variables = [variable for variable, _ in program.graph.updates]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from graphc.ir.dims import Size, bind, product
 from graphc.ir.graph import Node
+from graphc.record import record
 from graphc.runtime.program import BoundStep
 from graphc.runtime.views import Buffer
 
@@ -31,14 +31,14 @@ _MOVEMENTS = frozenset({"copy", "check_indices", "iota", *_SELECTIONS})
 """Steps that do no arithmetic on floats."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cost:
     """What one run of a step costs.
 
     Attributes:
         flops: additions, multiplications and the like on floats: ``2 m n k`` for a product, and so for convolutions by
-            their windows; ``OpDef.cost`` an item for elementwise operations, one an item for reductions; for others
-            the estimate of their kernel.
+            their windows; ``OpDef.cost`` an item for elementwise operations and those by rows, one an item for
+            reductions; for others the estimate of their kernel.
         bytes_read: of its operands, each counted once.
         bytes_written: of its results.
     """
@@ -90,12 +90,12 @@ def member_shares(bound: BoundStep, sizes: Mapping[str, int]) -> Iterator[tuple[
 
 
 def _loop_flops(node: Node, sizes: Mapping[str, int]) -> int:
-    """The floating-point operations of an elementwise operation or a reduction."""
+    """The floating-point operations of an elementwise operation, a reduction or an operation by rows."""
     if not any(value.dtype.is_float for value in (*node.inputs, *node.outputs)):
         return 0
     if node.op.reduction is not None:
         return bind(node.inputs[0].size, sizes)
-    return node.op.cost * bind(node.output.size, sizes)
+    return node.op.cost * bind(node.outputs[0].size, sizes)
 
 
 def _flops(bound: BoundStep, sizes: Mapping[str, int]) -> int:
@@ -107,7 +107,7 @@ def _flops(bound: BoundStep, sizes: Mapping[str, int]) -> int:
     if step.name in _ADDITIONS:
         return bind(node.inputs[2].size, sizes)
     nodes = members(bound)
-    if all(member.op.expression is not None or member.op.reduction is not None for member in nodes):
+    if all(member.op.expression or member.op.reduction or member.op.rows for member in nodes):
         return sum(_loop_flops(member, sizes) for member in nodes)
     if not any(value.dtype.is_float for value in node.outputs):
         return 0

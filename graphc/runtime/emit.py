@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numba.core.cgutils
 import numba.types
 from llvmlite import ir
-from numba.extending import intrinsic
+from numba.core.errors import TypingError
+from numba.extending import models, register_model, typeof_impl
 
 # Numba's own annotations cover a part of these modules only.
 types: Any = numba.types
@@ -23,30 +24,68 @@ INT = ir.IntType(32)
 BYTES = ir.IntType(8).as_pointer()
 
 
-def callable_in_kernels(name: str, arity: int, infer: Callable[..., tuple[Any, Emit]]) -> Any:
-    """A function of kernels with `arity` operands; ``infer(*types)`` gives its Numba signature and what emits it."""
+@dataclass(frozen=True, eq=False)
+class KernelFunction:
+    """A function of kernels; ``infer(*types)`` gives its Numba signature and what emits it.
 
-    def typing(typingctx: Any, *operands: Any) -> Any:
-        signature, emit = infer(*(types.unliteral(operand) for operand in operands))
+    It has `arity` operands, or any number of them if that is None.
+    """
 
-        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    name: str
+    arity: int | None
+    infer: Callable[..., tuple[Any, Emit]]
+
+
+class KernelFunctionType(types.Callable, types.Dummy):  # type: ignore[misc]
+    """What Numba knows of a `KernelFunction`: each is a type of its own.
+
+    An intrinsic of Numba's would belong to its target for the CPU, with all that this one loads.
+    """
+
+    def __init__(self, function: KernelFunction) -> None:
+        self.function = function
+        super().__init__(f"kernel function {function.name}")
+
+    @property
+    def key(self) -> KernelFunction:
+        """What tells types apart: functions may share a name."""
+        return self.function
+
+    def get_call_type(self, context: Any, args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        """The signature for operands of these types; literals count as what they are literals of."""
+        function = self.function
+        if kws or function.arity not in (None, len(args)):
+            raise TypingError(f"{function.name} of {len(args) + len(kws)} operands; expected {function.arity}")
+        return function.infer(*map(types.unliteral, args))[0]
+
+    def get_call_signatures(self) -> tuple[list[Any], bool]:
+        """No signatures to show in messages: they depend on the operands."""
+        return [], True
+
+    def get_impl_key(self, signature: Any) -> Callable[..., Any]:
+        """What writes a call with this signature: ``implementation(builder, values, location)``."""
+        emit = self.function.infer(*signature.args)[1]
+
+        def implementation(builder: Any, values: Any, location: Any = None) -> Any:
             value = emit(builder, *values)
-            return context.get_dummy_value() if value is None else value
+            return ir.Constant(BYTES, None) if value is None else value
 
-        return signature, codegen
-
-    names = ("typingctx", *(f"operand_{index}" for index in range(arity)))
-    parameters = [inspect.Parameter(parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD) for parameter in names]
-    typing.__name__ = typing.__qualname__ = name
-    cast(Any, typing).__signature__ = inspect.Signature(parameters)
-    return intrinsic(typing)
+        return implementation
 
 
-def instruction(result: Any, *parameters: Any) -> Callable[[Emit], Any]:
+register_model(KernelFunctionType)(models.OpaqueModel)
+
+
+@typeof_impl.register(KernelFunction)
+def _type_of(function: KernelFunction, context: Any) -> KernelFunctionType:
+    return KernelFunctionType(function)
+
+
+def instruction(result: Any, *parameters: Any) -> Callable[[Emit], KernelFunction]:
     """Make a function of kernels, with these Numba types, of one that emits instructions."""
 
-    def make(emit: Emit) -> Any:
-        return callable_in_kernels(emit.__name__, len(parameters), lambda *_: (result(*parameters), emit))
+    def make(emit: Emit) -> KernelFunction:
+        return KernelFunction(emit.__name__, len(parameters), lambda *_: (result(*parameters), emit))
 
     return make
 

@@ -17,8 +17,10 @@ from llvmlite import ir
 from numba.core.errors import TypingError
 
 from graphc.runtime.arithmetic import ARITHMETIC
+from graphc.runtime.attention_tiles import attention_tile_names
+from graphc.runtime.circular import CIRCULAR
 from graphc.runtime.conv_tiles import conv_tile_names
-from graphc.runtime.emit import BYTES, INT, WORD, call_address, callable_in_kernels, cgutils, instruction, types
+from graphc.runtime.emit import WORD, KernelFunction, call_address, instruction, types
 from graphc.runtime.mathlib import MATHEMATICS
 from graphc.runtime.primitives import PRIMITIVES
 from graphc.runtime.scalar import Scalar, converted
@@ -47,10 +49,10 @@ def namespace(source: str) -> dict[str, Any]:
     """The globals under which generated `source` is executed.
 
     They are `integer`, the loads, stores and tiles that the source mentions, conversions ``f32(x) .. b1(x)``, `where`,
-    `report_fault`, `call_gemm_f32` and `call_gemm_f64`, and the functions of `graphc.runtime.arithmetic`,
-    `graphc.runtime.mathlib` and `graphc.runtime.primitives`.
+    `min` and `max` of integers, `report_fault`, and the functions of `graphc.runtime.arithmetic`,
+    `graphc.runtime.mathlib`, `graphc.runtime.circular` and `graphc.runtime.primitives`.
     """
-    scope = {**ARITHMETIC, **MATHEMATICS, **PRIMITIVES, **_COMMON}
+    scope = {**ARITHMETIC, **MATHEMATICS, **CIRCULAR, **PRIMITIVES, **_COMMON}
     accesses = set(_ACCESS.findall(source))
     buffers = 1 + max((int(number) for _, _, number in accesses), default=0)
     scopes = max(16, 1 << (buffers - 1).bit_length())  # few different counts: kernels share their loads and stores
@@ -60,7 +62,7 @@ def namespace(source: str) -> dict[str, Any]:
             scope[f"load_{dtype}_{number}"] = _load(dtype, int(number), scopes, overwritten)
         else:
             scope[f"store_{dtype}_{number}"] = _store(dtype, int(number), scopes)
-    return {**scope, **tile_names(source), **conv_tile_names(source)}
+    return {**scope, **tile_names(source), **conv_tile_names(source), **attention_tile_names(source)}
 
 
 # Memory
@@ -148,40 +150,29 @@ def _conversion(dtype: str) -> Any:
     def infer(source: Any) -> Any:
         return target(source), lambda builder, value: converted(Scalar(builder, source, value), target).value
 
-    return callable_in_kernels(dtype, 1, infer)
+    return KernelFunction(dtype, 1, infer)
+
+
+def _extreme(name: str, comparison: str) -> Any:
+    """Python's function of several integers."""
+
+    def emit(builder: Any, first: Any, *others: Any) -> Any:
+        for value in others:
+            first = builder.select(builder.icmp_signed(comparison, first, value), first, value)
+        return first
+
+    def infer(*operands: Any) -> Any:
+        if len(operands) < 2 or not all(isinstance(kind, types.Integer) for kind in operands):
+            found = ", ".join(map(str, operands))
+            raise TypingError(
+                f"{name} of operands of types {found}; expected integers, or {name}imum for other numbers"
+            )
+        return types.int64(*[types.int64] * len(operands)), emit
+
+    return KernelFunction(name, None, infer)
 
 
 # Matrix products
-
-
-def _gemm(dtype: str) -> Any:
-    """Row-major C[m, n] = alpha * op(A) @ op(B) + beta * C; the Fortran ?gemm sees transposes: C' = B' A'."""
-    word, flag, number = types.int64, types.boolean, DTYPES[dtype]
-
-    @instruction(types.void, word, flag, flag, word, word, word, number, word, word, word, word, number, word, word)
-    def call_gemm(builder: Any, *values: Any) -> None:
-        blas, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = values
-
-        def reference(value: Any) -> Any:
-            slot = cgutils.alloca_once(builder, value.type)  # in the entry block: loops do not grow the stack
-            builder.store(value, slot)
-            return builder.bitcast(slot, BYTES)
-
-        def letter(transposed: Any) -> Any:
-            return reference(builder.select(transposed, *(ir.Constant(ir.IntType(8), ord(c)) for c in "TN")))
-
-        def size(value: Any) -> Any:
-            return reference(builder.trunc(value, INT))
-
-        def stride(value: Any) -> Any:
-            one = ir.Constant(WORD, 1)  # BLAS asks for at least 1, even of empty arrays
-            return size(builder.select(builder.icmp_signed(">", value, one), value, one))
-
-        arguments = [letter(transpose_b), letter(transpose_a), size(n), size(m), size(k), reference(alpha)]
-        arguments += [b, stride(ldb), a, stride(lda), reference(beta), c, stride(ldc)]
-        call_address(builder, blas, ir.VoidType(), [BYTES] * 13, arguments)
-
-    return call_gemm
 
 
 def _product(dtype: str) -> Any:
@@ -202,7 +193,7 @@ _COMMON: dict[str, Any] = {
     "call_product_f32": _product("f32"),
     "call_product_f64": _product("f64"),
     "report_fault": report_fault,
-    "where": callable_in_kernels("where", 3, _where_types),
-    "call_gemm_f32": _gemm("f32"),
-    "call_gemm_f64": _gemm("f64"),
+    "min": _extreme("min", "<"),
+    "max": _extreme("max", ">"),
+    "where": KernelFunction("where", 3, _where_types),
 }

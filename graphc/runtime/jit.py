@@ -16,15 +16,13 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from numba import cfunc
-
 from graphc.errors import GraphError
 from graphc.runtime import intrinsics
 from graphc.runtime.cache import CompiledKernel
+from graphc.runtime.codegen import code_generator
 from graphc.runtime.emit import types
+from graphc.runtime.frontend import lowered
 from graphc.runtime.loader import KERNEL_SIGNATURE
-
-FAST_MATH = {"reassoc", "contract"}
 
 _C_TYPES = {
     "void": types.void,
@@ -45,8 +43,8 @@ def compile_kernel(source: str, name: str, signature: str = KERNEL_SIGNATURE) ->
     The source may use the names of `graphc.runtime.intrinsics.namespace`. Raises `KernelError` if it cannot be
     compiled, or if its machine code refers to anything but the C and mathematics libraries.
     """
-    compiled = _compile(source, name, signature)
-    kernel = CompiledKernel(compiled._library._get_compiled_object(), compiled.native_name)
+    symbol, module = _compile(source, name, signature)
+    kernel = CompiledKernel(code_generator().object_code(module), symbol)
     foreign = sorted(symbol for symbol in undefined_symbols(kernel.object_code) if not _is_library_symbol(symbol))
     if foreign:
         raise KernelError(
@@ -59,7 +57,7 @@ def compile_kernel(source: str, name: str, signature: str = KERNEL_SIGNATURE) ->
 
 def assembly(source: str, name: str, signature: str = KERNEL_SIGNATURE) -> str:
     """The assembly of the function that `compile_kernel` makes, for people and tests."""
-    return cast(str, _compile(source, name, signature)._library.get_asm_str())
+    return code_generator().assembly(_compile(source, name, signature)[1])
 
 
 def undefined_symbols(object_code: bytes) -> list[str]:
@@ -72,7 +70,8 @@ def undefined_symbols(object_code: bytes) -> list[str]:
     return [name for name, section in _elf_symbols(object_code) if name and section == 0]
 
 
-def _compile(source: str, name: str, signature: str) -> Any:
+def _compile(source: str, name: str, signature: str) -> tuple[str, Any]:
+    """The symbol of a function and the optimised LLVM module that defines it."""
     # Linked side by side, kernels of one name must not be taken for each other: the linker merges equal symbols.
     unique = f"{name}_{hashlib.sha256(f'{signature}:{source}'.encode()).hexdigest()[:16]}"
     filename = f"<graphc kernel {unique}>"
@@ -82,7 +81,7 @@ def _compile(source: str, name: str, signature: str) -> Any:
         exec(compile(source, filename, "exec"), scope)
         function = cast(Callable[..., Any], scope[name])
         function.__name__ = function.__qualname__ = unique
-        return cfunc(_numba_signature(signature), fastmath=FAST_MATH, error_model="numpy", forceinline=True)(function)
+        return unique, code_generator().optimized(lowered(function, unique, _numba_signature(signature)))
     except Exception as error:
         raise KernelError(f"kernel {name} could not be compiled: {error}\nits source:\n{source}") from error
     finally:

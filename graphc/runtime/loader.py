@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import gc
 import hashlib
-import importlib.metadata
+import importlib.util
 import os
 import sys
 import threading
@@ -20,38 +20,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 
+from graphc.record import record
 from graphc.runtime.cache import CompiledKernel, KernelCache, default_folder
-from graphc.runtime.second_compiler import second_compiler
 
 KERNEL_SIGNATURE = "void(int64*, int64, int64)"
 
 _SUPPORT_FILES = (
     "jit.py",
+    "frontend.py",
+    "codegen.py",
     "intrinsics.py",
     "primitives.py",
     "arithmetic.py",
     "mathlib.py",
+    "circular.py",
+    "powers.py",
     "scalar.py",
     "emit.py",
     "tiles.py",
     "vectors.py",
     "conv_tiles.py",
-)
-# Numba reads these when it generates code, so they are a part of what a kernel is made from.
-_NUMBA_SWITCHES = (
-    "OPT",
-    "CPU_NAME",
-    "CPU_FEATURES",
-    "LOOP_VECTORIZE",
-    "SLP_VECTORIZE",
-    "ENABLE_AVX",
-    "DISABLE_INTEL_SVML",
+    "attention_tiles.py",
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KernelRequest:
     """Python source that defines the function `name`, to be compiled with the C signature `signature`.
 
@@ -146,6 +142,9 @@ def _obtain_all(missing: dict[str, KernelRequest]) -> dict[str, CompiledKernel]:
     _state.statistics.disk_hits += len(found)
     absent = {key: request for key, request in missing.items() if key not in found}
     if absent:
+        from graphc.runtime.second_compiler import costliest_at_the_ends, second_compiler
+
+        absent = {key: absent[key] for key in costliest_at_the_ends({key: absent[key].source for key in absent})}
         collecting = gc.isenabled()
         gc.disable()  # Numba makes a great many objects that live until the function is compiled
         try:
@@ -192,22 +191,28 @@ def _target_machine() -> Any:
 
 
 def _key(request: KernelRequest) -> str:
-    digest = hashlib.sha256(_environment())
+    digest = hashlib.sha256(environment())
     for text in (request.name, request.signature, request.source):
         digest.update(f"{len(text)}:{text}".encode())
     return digest.hexdigest()
 
 
 @functools.cache
-def _environment() -> bytes:
+def environment() -> bytes:
     """Digest of all that decides a kernel's machine code besides its source.
 
     The package's own version is not in it: the code that turns a source into machine code is, byte for byte.
     """
-    parts = [sys.version, *(importlib.metadata.version(package) for package in ("numba", "llvmlite"))]
+    parts = [sys.version, _version_text("numba"), llvmlite.__version__]
     parts += [llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
-    parts += [f"{switch}={os.environ.get('NUMBA_' + switch)}" for switch in _NUMBA_SWITCHES]
     digest = hashlib.sha256("\n".join(parts).encode())
     for name in _SUPPORT_FILES:
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.digest()
+
+
+def _version_text(package: str) -> str:
+    """What a package says of its version, without importing it; :mod:`importlib.metadata` takes 30 ms for this."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None, f"{package} is not installed"
+    return Path(spec.origin).with_name("_version.py").read_text()

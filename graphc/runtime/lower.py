@@ -7,7 +7,7 @@ dense operands get a copy where a view is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from graphc.errors import GraphError
@@ -17,7 +17,7 @@ from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops.leaves import constant, placeholder
 from graphc.ir.source import origin
 from graphc.ir.types import DType, Shape
-from graphc.runtime.control import CONTROL
+from graphc.runtime.control import CONTROL, Part, reading
 from graphc.runtime.kernels.base import Kernel, kernels, view_kernels
 from graphc.runtime.kernels.conv import (
     IMAGES,
@@ -27,9 +27,10 @@ from graphc.runtime.kernels.conv import (
     is_batch_innermost,
     is_flat,
 )
-from graphc.runtime.kernels.gemm import blas_layout, gemm_kernel, integer_matmul_kernel
+from graphc.runtime.kernels.gemm import gemm_kernel, integer_matmul_kernel
 from graphc.runtime.kernels.index import additions, indices_check
 from graphc.runtime.kernels.loops import block_count, loop_kernel, loop_space, result_order
+from graphc.runtime.kernels.rows import RowBody, goes_by_rows, row_formula, row_kernel
 from graphc.runtime.layout import Layouts, operand_order
 from graphc.runtime.program import Call, Step
 from graphc.runtime.views import (
@@ -37,6 +38,7 @@ from graphc.runtime.views import (
     Place,
     View,
     broadcast_view,
+    contiguous_strides,
     reshape_view,
     slice_view,
     transpose_view,
@@ -54,19 +56,19 @@ class Lowered:
 
     Attributes:
         steps: in that order; the last ones write variables.
-        outputs: where the graph's outputs lie.
         commits: steps which copy the whole of a buffer into a variable, as its next value.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.steps: list[Step] = []
-        self.outputs: list[View] = []
         self.commits: list[Step] = []
         self._views: dict[Value, View] = {}
         self._batch_innermost: dict[Value, View] = {}
         self._layouts = Layouts(graph)
         self._parts = _parts(graph)
+        self._turned = _turned(graph, self._parts)
+        self._results = frozenset(graph.results)
         self._node: Node
         self._state = {variable: place for place, (variable, _) in enumerate(graph.updates)}
         for node in graph.nodes:
@@ -81,13 +83,11 @@ class Lowered:
         for position, value in enumerate(self.graph.outputs):
             view = self._views[value]
             if view.is_whole and view.buffer.place == "arena" and view.buffer not in handed_out:
-                output = replace(view.buffer, place="output", position=position)
-                handed_out[view.buffer] = output
-                self.outputs.append(View(output, view.shape, view.strides))
+                handed_out[view.buffer] = replace(view.buffer, place="output", position=position)
             else:
                 output = Buffer(value.dtype, value.size, "output", value, position)
                 self._node = value.node
-                self.outputs.append(self._copy(view, whole(output, value.shape)))
+                self._copy(view, whole(output, value.shape))
         written = {self._views[variable].buffer for variable, _ in self.graph.updates}
         pending: list[tuple[View, View]] = []
         for variable, value in self.graph.updates:
@@ -163,7 +163,7 @@ class Lowered:
             self._views[node.output] = self._view(node)
         elif name == "fused":
             self._body(node, node.attrs.body)
-        elif node.op.expression is not None or node.op.reduction is not None:
+        elif node.op.expression is not None or node.op.reduction is not None or row_formula(node) is not None:
             self._body(node, _body_of(node))
         elif name == "concatenate":
             self._concatenate(node)
@@ -202,6 +202,9 @@ class Lowered:
 
     def _body(self, node: Node, body: Graph) -> None:
         inputs = [self._views[value] for value in node.inputs]
+        if goes_by_rows(body):
+            self._rows(node, RowBody(body), inputs)
+            return
         order = operand_order(inputs, len(loop_space(body)))
         outputs = []
         for value, inside in zip(node.outputs, body.outputs, strict=True):
@@ -240,6 +243,24 @@ class Lowered:
             if value.node.op.reduction:
                 self._combine(value.node, partial, View(output.buffer, (), ()))
 
+    def _rows(self, node: Node, rows: RowBody, inputs: Sequence[View]) -> None:
+        """The step for a body that goes by rows; along these, operands lie densely or are repeated."""
+        inputs = [
+            whole(self._dense(view), view.shape) if view.shape and view.strides[-1] not in (0, 1) else view
+            for view in inputs
+        ]
+        outputs = [
+            self._part(value, None) if value in self._parts and step.items else self._result(value)
+            for value, step in zip(node.outputs, rows.results, strict=True)
+        ]
+        self._step(
+            node.op.name,
+            [view.buffer for view in inputs],
+            [view.buffer for view in outputs],
+            lambda shared: row_kernel(node.op.name, rows, inputs, outputs, shared),
+            [pair for pair in _shareable(rows.body, inputs, outputs) if rows.shareable(*pair)],
+        )
+
     def _combine(self, node: Node, partial: View, output: View) -> None:
         """The step that reduces partial results to one."""
         inside = placeholder(partial.shape, partial.buffer.dtype)
@@ -269,6 +290,15 @@ class Lowered:
         self._views[value] = view
         return view
 
+    def _turned_part(self, value: Value) -> View | None:
+        """The place, in a concatenation, of a value that only a transpose reads, whose result is a part of it."""
+        if value not in self._turned:
+            return None
+        node = self._turned[value]
+        back = [node.attrs.axes.index(axis) for axis in range(value.ndim)]
+        self._views[value] = transpose_view(self._part(node.output, None), back)
+        return self._views[value]
+
     def _pad(self, node: Node) -> None:
         value, filler = node.inputs
         target = self._result_like(node.output, [self._views[value]])
@@ -290,10 +320,7 @@ class Lowered:
             )
             return
         first = 1 if node.op.name == "gemm" else 0
-        a, b = (
-            view if blas_layout(view) is not None else whole(self._dense(view), view.shape)
-            for view in views[first : first + 2]
-        )
+        a, b = views[first : first + 2]
         if not first:
             self._step("matmul", [a.buffer, b.buffer], [target.buffer], lambda shared: gemm_kernel(a, b, target))
             return
@@ -330,14 +357,23 @@ class Lowered:
         )
 
     def _control(self, node: Node) -> None:
-        control = CONTROL[node.op.name](node)
-        results = [self._result(value) for value in node.outputs]
-        for source, target in control.starts:
-            self._copy(self._views[node.inputs[source]], results[target])
-        reads = [self._dense(self._views[node.inputs[place]]) for place in control.reads]
-        writes = [view.buffer for view in results]
-        kernel = control.kernel
-        self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults, calls=control.calls)
+        control = CONTROL[node.op.name](node, self._results)
+        sources = {part.memory: value for value, part in zip(node.outputs, control.results, strict=True)}
+        writes = [self._new(type.dtype, type.size, sources[place]) for place, type in enumerate(control.memory)]
+
+        def at(part: Part, shape: Shape) -> View:
+            return View(writes[part.memory], shape, contiguous_strides(shape), part.offset)
+
+        for value, part in zip(node.outputs, control.results, strict=True):
+            self._views[value] = at(part, value.shape)
+        for place, part in control.starts:
+            value = node.inputs[place]
+            self._copy(self._views[value], at(part, value.shape))
+        operands = [self._views[node.inputs[place]] for place in control.reads]
+        operands = [view if view.contiguous else whole(self._dense(view), view.shape) for view in operands]
+        calls = tuple(reading(call, operands) for call in control.calls)
+        reads, kernel = [view.buffer for view in operands], control.kernel
+        self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults, calls=calls)
 
     def _structured(self, node: Node) -> None:
         reads = [self._dense(self._views[value]) for value in node.inputs]
@@ -376,7 +412,7 @@ class Lowered:
             order = batch_innermost(node.output.ndim) if node.op.name != "conv_weight" else None
             outputs = [self._result(value, order) for value in node.outputs]
         else:
-            outputs = [self._result_like(value, inputs) for value in node.outputs]
+            outputs = [self._turned_part(value) or self._result_like(value, inputs) for value in node.outputs]
         kernel = view_kernels[node.op.name](node, inputs, outputs)
         reads, writes = [view.buffer for view in inputs], [view.buffer for view in outputs]
         self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)
@@ -399,6 +435,17 @@ def _parts(graph: Graph) -> dict[Value, tuple[Value, list[Size]]]:
         if node.op.name == "concatenate"
         for value, starts in _part_starts(node)
         if len(graph.users[value]) == 1 and value not in results
+    }
+
+
+def _turned(graph: Graph, parts: Collection[Value]) -> dict[Value, Node]:
+    """The values that one transpose alone reads, which makes a part of a concatenation of them."""
+    results = set(graph.results)
+    return {
+        node.inputs[0]: node
+        for node in graph.nodes
+        if node.op.name == "transpose" and node.output in parts
+        if len(graph.users[node.inputs[0]]) == 1 and node.inputs[0] not in results
     }
 
 

@@ -2,53 +2,73 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from graphc.ir.dims import bind
-from graphc.ir.graph import Node
 from graphc.ir.op import Array
+from graphc.ir.types import TensorType
+from graphc.record import record
 from graphc.runtime.binding import ArgumentSpec, argument_binder
-from graphc.runtime.blas import blas
+from graphc.runtime.bundles import bundled
 from graphc.runtime.control import CALL_WORDS, LINK_WORDS, NESTED_FAULT
 from graphc.runtime.kernels.product import product_routine
 from graphc.runtime.loader import load
 from graphc.runtime.native import STATUS_WORDS, STEP_WORDS, program_runner, run_address, runtime_address
 from graphc.runtime.plan import Plan, PlannedBuffer, PlannedStep
-from graphc.runtime.program import BoundStep, Call, Program
+from graphc.runtime.program import Executable, Linkage
+from graphc.runtime.results import ResultMemory
 from graphc.runtime.views import Place
 
-__all__ = ["Fault", "Machine", "Tables"]
+__all__ = ["Fault", "Machine", "Tables", "call_table"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fault:
     """What a run found in the data.
 
     Attributes:
-        node: the operation that found it.
+        place: the step that found it: see :meth:`graphc.runtime.program.Program.node_at`.
         value: the bad index.
         position: where it stands.
         times: the steps of the loops that it stands in, by their places along time, the outermost first.
     """
 
-    node: Node
+    place: tuple[int, ...]
     value: int
     position: int
     times: tuple[int, ...] = ()
 
 
+def call_table(rows: Array, status: Array, links: Sequence[tuple[int, int, int, int]]) -> Array:
+    """The words by which native code runs a program, see :mod:`graphc.runtime.control`.
+
+    Args:
+        rows: the steps of the program.
+        status: its status words.
+        links: for each word to set: its address, that of the word it is set from, bytes to add at first, and after
+            every run.
+    """
+    ordered = sorted(links, key=lambda link: link[3] == 0)
+    moving = sum(link[3] != 0 for link in ordered)
+    head = [run_address(), rows.ctypes.data, len(rows), status.ctypes.data, runtime_address(), len(ordered), moving]
+    table = np.array([*head, *(word for link in ordered for word in link)], np.int64)
+    assert len(table) == CALL_WORDS + LINK_WORDS * len(ordered)
+    return table
+
+
 class Tables:
     """The words of a plan's steps, and the table of its steps."""
 
-    def __init__(self, plan: Plan, program: Program, kernels: Mapping[str, int], arena: int) -> None:
+    def __init__(
+        self, plan: Plan, program: Executable, kernels: Mapping[str, int], arena: int, is_called: bool = True
+    ) -> None:
         self.plan, self.program = plan, program
         self.status = np.zeros(STATUS_WORDS, np.int64)
         self.linked: dict[tuple[Place, int], list[int]] = {}
         """For each input, output or state, the words that point at it."""
+        self._itemsizes: dict[tuple[Place, int], int] = {}
         self.calls: dict[int, list[Tables]] = {}
         """For each step that calls programs, their tables."""
         self._caller: Array | None = None
@@ -65,7 +85,9 @@ class Tables:
             for buffer in buffers:
                 item = plan.buffers[buffer]
                 if item.place in ("input", "output", "carry"):
-                    self.linked.setdefault((item.place, item.buffer.position), []).append(len(words))
+                    what = item.place, item.buffer.position
+                    self.linked.setdefault(what, []).append(len(words))
+                    self._itemsizes[what] = item.buffer.dtype.itemsize
                 words.append(bases[buffer])
             if step.calls:
                 arenas = [bases[buffer] for buffer in step.buffers[len(buffers) :]]
@@ -79,7 +101,8 @@ class Tables:
         self.rows = np.array(rows, np.int64).reshape(-1, STEP_WORDS)
         self.rows[:, 1] = self.words.ctypes.data + self.rows[:, 1] * 8
         for number, inner in self.calls.items():
-            self._link(program.steps[number], starts[number], int(self.rows[number, 1]), inner)
+            self._link(number, starts[number], int(self.rows[number, 1]), inner)
+        self.bundled = bundled(self.rows, plan, program, is_called)
 
     def _tail(self, step: PlannedStep) -> list[int]:
         """The words after those of the buffers."""
@@ -88,33 +111,29 @@ class Tables:
         status = [self.status.ctypes.data] if step.kernel.faults else []
         return [*step.sizes, *status, *(_routine(name) for name in step.kernel.routines)]
 
-    def _link(self, bound: BoundStep, start: int, tail: int, called: list[Tables]) -> None:
+    def _link(self, number: int, start: int, tail: int, called: list[Tables]) -> None:
         """Let the words of called programs be set from those of the calling step."""
         base = self.words.ctypes.data + 8 * start
-        calls = [self._call_table(call, tables, base) for call, tables in zip(bound.step.calls, called, strict=True)]
-        sizes = [bind(size, self.plan.sizes) for size in bound.kernel.sizes]
+        linkages = self.program.steps[number].linkages
+        calls = [self._call_table(linkage, tables, base) for linkage, tables in zip(linkages, called, strict=True)]
         place = (tail - self.words.ctypes.data) // 8
-        words = [base, self.status.ctypes.data, *calls, *sizes]
+        words = [base, self.status.ctypes.data, *calls, *self.plan.steps[number].sizes]
         self.words[place : place + len(words)] = words
 
-    def _call_table(self, call: Call, tables: Tables, base: int) -> int:
+    def _call_table(self, linkage: Linkage, tables: Tables, base: int) -> int:
         sizes = self.plan.sizes
-        runs = bind(call.runs, sizes)
+        runs = bind(linkage.runs, sizes)
         links: list[tuple[int, int, int, int]] = []
-        for link in call.links:
+        for link in linkage.links:
+            what = link.place, link.position
             source = base + 8 * link.word
-            stride = bind(link.items, sizes) * _itemsize(tables, link.place, link.position)
-            offset = (runs - 1) * stride if call.reverse else 0
-            for word in tables.linked.get((link.place, link.position), ()):
+            for word in tables.linked.get(what, ()):
+                stride = bind(link.items, sizes) * tables._itemsizes[what]
+                offset = bind(link.start, sizes) * tables._itemsizes[what]
+                offset += (runs - 1) * stride if linkage.reverse else 0
                 target = tables.words.ctypes.data + 8 * word
-                links.append((target, source, offset, -stride if call.reverse else stride))
-        links.sort(key=lambda link: link[3] == 0)
-        moving = sum(link[3] != 0 for link in links)
-        head = [run_address(), tables.rows.ctypes.data, len(tables.rows), tables.status.ctypes.data]
-        head += [runtime_address(), len(links), moving]
-        table = np.array([*head, *(word for link in links for word in link)], np.int64)
-        assert len(table) == CALL_WORDS + LINK_WORDS * len(links)
-        tables._caller = table
+                links.append((target, source, offset, -stride if linkage.reverse else stride))
+        tables._caller = table = call_table(tables.bundled.rows, tables.status, links)
         address: int = table.ctypes.data
         return address
 
@@ -149,25 +168,19 @@ class Tables:
             for tables in called:
                 tables.forget_fault()
 
-    def take_fault(self, step: int, times: tuple[int, ...] = ()) -> Fault:
-        """The fault that the last run found in a step; ready for another run after it."""
+    def take_fault(self, row: int, place: tuple[int, ...] = (), times: tuple[int, ...] = ()) -> Fault:
+        """The fault that the last run found in a row of :attr:`bundled`; ready for another run after it."""
         code, value, position = map(int, self.status)
         self.status[:] = 0
-        bound = self.program.steps[step].step
+        step = self.bundled.firsts[row]
         if code < NESTED_FAULT:
-            return Fault(bound.node, value, position, times)
+            return Fault((*place, step), value, position, times)
         number = code - NESTED_FAULT
-        call = bound.calls[number]
-        if call.repeats:
-            last = bind(call.runs, self.plan.sizes) - 1
-            times = (*times, last - position if call.reverse else position)
-        return self.calls[step][number].take_fault(value, times)
-
-
-def _itemsize(tables: Tables, place: Place, position: int) -> int:
-    graph = tables.program.graph
-    values = {"input": graph.inputs, "output": graph.outputs, "carry": [variable for variable, _ in graph.updates]}
-    return values[place][position].dtype.itemsize
+        linkage = self.program.steps[step].linkages[number]
+        if linkage.repeats:
+            last = bind(linkage.runs, self.plan.sizes) - 1
+            times = (*times, last - position if linkage.reverse else position)
+        return self.calls[step][number].take_fault(value, (*place, step, number), times)
 
 
 class Machine(Tables):
@@ -178,30 +191,30 @@ class Machine(Tables):
         run: runs the program, see :func:`graphc.runtime.native.program_runner`.
     """
 
-    def __init__(self, plan: Plan, program: Program, kernels: Mapping[str, int], arena: Array) -> None:
-        super().__init__(plan, program, kernels, arena.ctypes.data)
-        graph = program.graph
+    def __init__(
+        self, plan: Plan, program: Executable, kernels: Mapping[str, int], arena: Array, memory: ResultMemory
+    ) -> None:
+        super().__init__(plan, program, kernels, arena.ctypes.data, is_called=False)
+        types: dict[Place, Sequence[TensorType]] = {"input": program.inputs, "output": program.outputs}
         shapes = {
-            value: tuple(bind(size, plan.sizes) for size in value.shape) for value in (*graph.inputs, *graph.outputs)
+            (place, i): tuple(bind(size, plan.sizes) for size in type.shape)
+            for place, given in types.items()
+            for i, type in enumerate(given)
         }
-        self._makers = [functools.partial(np.empty, shapes[value], value.dtype.numpy) for value in graph.outputs]
-        places: tuple[Place, Place] = ("input", "output")
+        self._makers = [memory.maker(shapes["output", i], type.dtype.numpy) for i, type in enumerate(program.outputs)]
         specs = [
-            ArgumentSpec(value.dtype.numpy, shapes[value], self.linked.get((place, i), []))
-            for place, values in zip(places, (graph.inputs, graph.outputs), strict=True)
-            for i, value in enumerate(values)
+            ArgumentSpec(type.dtype.numpy, shapes[place, i], self.linked.get((place, i), []))
+            for place, given in types.items()
+            for i, type in enumerate(given)
         ]
         self.bind = argument_binder(specs, self.words)
-        self.run = program_runner(self.rows, self.status, uses_blas=plan.uses_blas)
+        self.run = program_runner(self.bundled.rows, self.status)
 
     def results(self) -> list[Array]:
-        """New arrays for the results."""
+        """Arrays for the results, that nobody else sees."""
         return [make() for make in self._makers]
 
 
 def _routine(name: str) -> int:
     """The address of a routine that kernels call."""
-    if name.startswith("product_"):
-        return load([product_routine(name.removeprefix("product_"))])[0]
-    address: int = getattr(blas(), name)
-    return address
+    return load([product_routine(name.removeprefix("product_"))])[0]

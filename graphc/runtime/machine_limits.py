@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from graphc.ir.op import Array
+from graphc.record import record
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.native import STATUS_WORDS, program_runner
 from graphc.runtime.threads import get_num_threads
@@ -28,7 +28,7 @@ _STREAM_BYTES = 96 << 20
 """Of each of the two arrays that are streamed: more than the last cache of most machines."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MachineLimits:
     """What the machine can do with a number of threads.
 

@@ -22,6 +22,7 @@ from graphc.runtime.executor import Executor
 from graphc.runtime.machine import Machine
 from graphc.runtime.machine_limits import MachineLimits, machine_limits
 from graphc.runtime.profile import Profile, ProfiledStep
+from graphc.runtime.program import Program
 from graphc.runtime.stamps import Arrangement, Section, StampedMachine, seconds_per_tick, stamp_ticks
 from graphc.runtime.trace import trace_of
 
@@ -56,11 +57,12 @@ def measure(executor: Executor, args: tuple[Any, ...], named: Mapping[str, Any],
     if repeats is not None and repeats < 1:
         raise GraphError(f"repeats={repeats}", expected="at least 1")
     limits = machine_limits()
+    program = executor.program
     with executor.prepared(args, named) as (machine, arrays):
-        variables = [value.node.attrs.storage.array for value in executor.program.graph.variables]
+        variables = [value.node.attrs.storage.array for value in program.graph.variables]
         saved = [array.copy() for array in variables]
         try:
-            return _Session(executor, machine, arrays, repeats).profile(limits)
+            return _Session(executor, program, machine, arrays, repeats).profile(limits)
         finally:
             for array, before in zip(variables, saved, strict=True):
                 array[...] = before
@@ -69,8 +71,11 @@ def measure(executor: Executor, args: tuple[Any, ...], named: Mapping[str, Any],
 class _Session:
     """The calls that make a profile."""
 
-    def __init__(self, executor: Executor, machine: Machine, arrays: Sequence[Array], repeats: int | None) -> None:
+    def __init__(
+        self, executor: Executor, program: Program, machine: Machine, arrays: Sequence[Array], repeats: int | None
+    ) -> None:
         self.executor = executor
+        self.program = program
         self.machine = machine
         self.arrays = arrays
         self.repeats = repeats
@@ -109,13 +114,15 @@ class _Session:
         steps = _corrected(stamped, groups, runs, typical, whole)
         added = [min(native[arrangement]) - min(native[ends]) for arrangement in arrangements]
         return Profile(
-            _profiled_steps(stamped.sections[0], {n: t * seconds_per_tick() for n, t in steps.items()}, runs),
+            _profiled_steps(
+                stamped.sections[0], self.program, {n: t * seconds_per_tick() for n, t in steps.items()}, runs
+            ),
             max(0.0, _typical(outside, outside)),
             _typical(calls, calls),
             statistics.mean(added or [0.0]) * seconds_per_tick() / min(calls),
             self.machine.plan.sizes,
             limits,
-            trace_of(stamped, seconds_per_tick()),
+            trace_of(stamped, self.program, seconds_per_tick()),
             complete,
         )
 
@@ -234,20 +241,22 @@ def _groups(steps: Sequence[int], runs: Mapping[int, int], call_ticks: float) ->
 
 
 def _profiled_steps(
-    section: Section, seconds: Mapping[int, float], runs: Mapping[int, int], prefix: str = ""
+    section: Section, program: Program, seconds: Mapping[int, float], runs: Mapping[int, int], prefix: str = ""
 ) -> tuple[ProfiledStep, ...]:
     tables = section.tables
     sizes = tables.plan.sizes
     alive = tables.plan.alive_bytes()
     found = []
-    for place, (planned, bound) in enumerate(zip(tables.plan.steps, tables.program.steps, strict=True)):
+    for place, (planned, bound) in enumerate(zip(tables.plan.steps, program.steps, strict=True)):
         number = section.first + place
         label = f"{prefix}{place}"
         called = section.inner.get(place, ())
         inner = tuple(
             step
-            for i, other in enumerate(called)
-            for step in _profiled_steps(other, seconds, runs, f"{label}.{i}." if len(called) > 1 else f"{label}.")
+            for i, (other, inside) in enumerate(zip(called, bound.programs, strict=True))
+            for step in _profiled_steps(
+                other, inside, seconds, runs, f"{label}.{i}." if len(called) > 1 else f"{label}."
+            )
         )
         count = runs.get(number, 0)
         cost = step_cost(bound, sizes)

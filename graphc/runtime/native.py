@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.runtime import blas, pyfunction, threads
+from graphc.runtime import pyfunction, threads
 from graphc.runtime.binding import BINDER
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.team import SHARE_SOURCE, WORKER, team
@@ -24,7 +23,7 @@ STEP_WORDS = 4
 STATUS_WORDS = 3
 
 # Words of the table that all runs of the process share. The first is the address of the number of threads.
-_THREADS, _TEAM, _SHARE, _BLAS_GET, _BLAS_SET, _LOCK, _DEPTH, _SAVED, _RUNTIME_WORDS = range(9)
+_THREADS, _TEAM, _SHARE, _RUNTIME_WORDS = range(4)
 _runtime = np.zeros(_RUNTIME_WORDS, np.int64)
 
 _RUN_SOURCE = f"""
@@ -32,17 +31,6 @@ def run(program, steps, status, runtime):
     threads = word(word(runtime, {_THREADS}), 0)
     team = word(runtime, {_TEAM})
     share = word(runtime, {_SHARE})
-    get_threads = word(runtime, {_BLAS_GET})
-    set_threads = word(runtime, {_BLAS_SET})
-    if set_threads != 0:
-        # The first of the runs under way takes BLAS's threads away, the last one gives them back.
-        while not exchange(runtime + {8 * _LOCK}, 0, 1):
-            pass
-        if word(runtime, {_DEPTH}) == 0:
-            set_word(runtime, {_SAVED}, call_int(get_threads))
-            call_with_int(set_threads, 1)
-        set_word(runtime, {_DEPTH}, word(runtime, {_DEPTH}) + 1)
-        exchange(runtime + {8 * _LOCK}, 1, 0)
     fault = -1
     for step in range(steps):
         entry = program + {8 * STEP_WORDS} * step
@@ -60,13 +48,6 @@ def run(program, steps, status, runtime):
         if word(status, 0) != 0:
             fault = step
             break
-    if set_threads != 0:
-        while not exchange(runtime + {8 * _LOCK}, 0, 1):
-            pass
-        set_word(runtime, {_DEPTH}, word(runtime, {_DEPTH}) - 1)
-        if word(runtime, {_DEPTH}) == 0:
-            call_with_int(set_threads, word(runtime, {_SAVED}))
-        exchange(runtime + {8 * _LOCK}, 1, 0)
     return fault
 """
 
@@ -94,12 +75,12 @@ RUNTIME_REQUESTS = (*_REQUESTS, WORKER, BINDER)
 """All functions of the runtime itself, for whoever wants to load them together with kernels."""
 
 
-def program_runner(program: NDArray[np.int64], status: NDArray[np.int64], uses_blas: bool = False) -> Callable[[], int]:
+def program_runner(program: NDArray[np.int64], status: NDArray[np.int64]) -> Callable[[], int]:
     """A function that runs `program` and returns the index of the step that reported a fault, or -1.
 
     `program` has shape (steps, 4); its chunks are positive. `status` has 3 words ``[code, value, position]``, zero
     before a run; after a fault they hold the first one. Both are used in place: changes of their contents count from
-    the next run on. The GIL is released during a run. While a program that `uses_blas` runs, BLAS has one thread.
+    the next run on. The GIL is released during a run.
     Raises ValueError for arrays of other shapes or dtypes.
     """
     if program.shape[1:] != (STEP_WORDS,) or status.shape != (STATUS_WORDS,):
@@ -111,9 +92,6 @@ def program_runner(program: NDArray[np.int64], status: NDArray[np.int64], uses_b
             raise ValueError(f"a {array.dtype} array of strides {array.strides}; expected contiguous int64")
     run, call = _loaded()
     team().resize(threads.get_num_threads() - 1)
-    if uses_blas:
-        library = blas.blas()
-        _runtime[[_BLAS_GET, _BLAS_SET]] = library.get_num_threads, library.set_num_threads
     arguments = program.ctypes.data, len(program), status.ctypes.data, _runtime.ctypes.data
     if not pyfunction.supported():
         function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)(run)
@@ -143,14 +121,3 @@ def _loaded() -> tuple[int, int]:
     run, share, call = load(_REQUESTS)
     _runtime[[_THREADS, _TEAM, _SHARE]] = ctypes.addressof(threads.team_size()), team().words.ctypes.data, share
     return run, call
-
-
-def _after_fork() -> None:
-    """In a forked child: runs of the parent's other threads never end."""
-    if _runtime[_DEPTH]:
-        ctypes.CFUNCTYPE(None, ctypes.c_int)(int(_runtime[_BLAS_SET]))(int(_runtime[_SAVED]))
-    _runtime[[_LOCK, _DEPTH]] = 0
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

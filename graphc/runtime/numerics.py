@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from graphc.ir.graph import BoundGraph, Graph, Node, Value
 from graphc.ir.interpret import evaluate_node, watch_bodies
 from graphc.ir.op import Array
 from graphc.ir.source import Phase
+from graphc.record import record
 
 __all__ = ["ArrayStatistics", "Culprit", "find_culprit", "is_finite", "numerics_error", "unlowered"]
 
@@ -35,7 +35,7 @@ _LOWERED = ("fused", "gemm")
 """Operations that stand for several of the user's."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArrayStatistics:
     """An operand in numbers.
 
@@ -75,7 +75,7 @@ class ArrayStatistics:
         return f"{self.name}: {self.type}, {numbers}, {self.nans} NaN, {self.infinities} infinite"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Culprit:
     """Where the first number came from that is not finite.
 
@@ -126,7 +126,7 @@ def unlowered(graphs: Sequence[Graph]) -> Graph:
 # --- search -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class _Found:
     """A value that is not finite though what it was computed from is, in a graph that was evaluated."""
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field
 
-from graphc.ir.dims import bind
+from graphc.errors import VerifyError
+from graphc.ir.dims import Size, bind
+from graphc.record import record
 from graphc.runtime.kernels.base import Kernel
-from graphc.runtime.kernels.gemm import BLAS_WORK
 from graphc.runtime.memory import Life, aligned, assign_offsets, check_offsets, largest_live_sum
-from graphc.runtime.program import BoundStep, Program
+from graphc.runtime.program import Executable
 from graphc.runtime.views import Buffer, Place
 
-__all__ = ["Plan", "PlannedBuffer", "PlannedStep", "make_plan"]
+__all__ = ["Plan", "PlannedBuffer", "PlannedStep", "least_work", "make_plan"]
 
 _PARALLEL_WORK = 1 << 18
 """Scalar operations that make a task: less is not worth starting a thread for."""
@@ -23,7 +26,7 @@ _PRODUCT_WORK = 1 << 20
 _MAX_TASKS = 16
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class PlannedBuffer:
     """Memory with a place and a life.
 
@@ -44,7 +47,7 @@ class PlannedBuffer:
     last: int
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class PlannedStep:
     """A call of a kernel.
 
@@ -69,7 +72,7 @@ class PlannedStep:
     calls: tuple[Plan, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Plan:
     """All that the machine needs to run a program for one set of sizes.
 
@@ -87,13 +90,12 @@ class Plan:
     arena_bytes: int
     least_bytes: int
 
-    @property
-    def uses_blas(self) -> bool:
-        """Whether a product is large enough for BLAS."""
-        return any(
-            (step.kernel.routines and step.work >= 2 * BLAS_WORK) or any(call.uses_blas for call in step.calls)
-            for step in self.steps
-        )
+    def offsets(self) -> Iterator[int]:
+        """Where the buffers of the arena start: those of the plans that its steps call, then its own."""
+        for step in self.steps:
+            for call in step.calls:
+                yield from call.offsets()
+        yield from (item.offset for item in self.buffers if item.place == "arena")
 
     def alive_bytes(self) -> list[int]:
         """For each step, the bytes of the arena that hold something while it runs."""
@@ -119,13 +121,17 @@ class Plan:
         return "\n".join(lines)
 
 
+def least_work(kernel: Kernel) -> int:
+    """How much work of a kernel is worth a task."""
+    return _PRODUCT_WORK if kernel.routines else _PARALLEL_WORK
+
+
 def _chunk(kernel: Kernel, extent: int, work: int) -> int:
     """How much of its range a task of a kernel does. Sizes alone decide, so that threads do not change the result.
 
     The number of tasks is a power of two: they are of one size, and so are most machines' numbers of threads.
     """
-    least = _PRODUCT_WORK if kernel.routines else _PARALLEL_WORK
-    tasks = min(work // least, _MAX_TASKS, extent // kernel.grain)
+    tasks = min(work // least_work(kernel), _MAX_TASKS, extent // kernel.grain)
     if tasks < 2:
         return max(extent, 1)
     tasks = 1 << (tasks.bit_length() - 1)
@@ -133,44 +139,56 @@ def _chunk(kernel: Kernel, extent: int, work: int) -> int:
     return -(-extent // (tasks * unit)) * unit
 
 
-def make_plan(program: Program, sizes: Mapping[str, int]) -> Plan:
+def make_plan(program: Executable, sizes: Mapping[str, int], known: Iterator[int] | None = None) -> Plan:
     """Place the memory of a program for given sizes.
 
+    Args:
+        program: the program.
+        sizes: the values of its symbolic sizes.
+        known: offsets that were chosen before, as :meth:`Plan.offsets` gave them. They are checked as new ones are.
+
     Raises:
-        VerifyError: the placement is wrong; a defect of graphc.
+        VerifyError: the placement is wrong; a defect of graphc, where it did not come from elsewhere.
     """
+    return _make_plan(program, sizes, functools.cache(lambda size: bind(size, sizes)), known)
+
+
+def _make_plan(
+    program: Executable, sizes: Mapping[str, int], bound: Callable[[Size], int], known: Iterator[int] | None
+) -> Plan:
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
-    for time, bound in enumerate(program.steps):
-        for buffer in bound.buffers:
+    for time, step in enumerate(program.steps):
+        for buffer in step.buffers:
             first.setdefault(buffer, time)
             last[buffer] = time
     numbers = {buffer: number for number, buffer in enumerate(first)}
-    bytes = {buffer: bind(buffer.items, sizes) * buffer.dtype.itemsize for buffer in first}
-    calls: dict[BoundStep, tuple[Plan, ...]] = {}
-    for bound in program.steps:
-        calls[bound] = tuple(make_plan(called, sizes) for called in bound.programs)
-        for buffer, plan in zip(bound.buffers[len(bound.buffers) - len(bound.programs) :], calls[bound], strict=True):
+    bytes = {buffer: bound(buffer.items) * buffer.dtype.itemsize for buffer in first}
+    calls: list[tuple[Plan, ...]] = []
+    for step in program.steps:
+        plans = tuple(_make_plan(called, sizes, bound, known) for called in step.programs)
+        for buffer, plan in zip(step.buffers[len(step.buffers) - len(plans) :], plans, strict=True):
             bytes[buffer] = plan.arena_bytes
+        calls.append(plans)
     arena = [buffer for buffer in first if buffer.place == "arena"]
     lives = [Life(bytes[buffer], first[buffer], last[buffer]) for buffer in arena]
-    offsets, total = assign_offsets(lives)
+    offsets, total = assign_offsets(lives) if known is None else _placed(lives, known)
     check_offsets(lives, offsets, total)
     place = dict(zip(arena, offsets, strict=True))
     steps = []
-    for bound in program.steps:
-        kernel = bound.kernel
-        extent, work = bind(kernel.extent, sizes), bind(kernel.work, sizes)
+    for step, plans in zip(program.steps, calls, strict=True):
+        kernel = step.kernel
+        extent, work = bound(kernel.extent), bound(kernel.work)
         steps.append(
             PlannedStep(
                 kernel.name,
                 kernel,
-                tuple(numbers[buffer] for buffer in bound.buffers),
-                tuple(bind(size, sizes) for size in kernel.sizes),
+                tuple(numbers[buffer] for buffer in step.buffers),
+                tuple(bound(size) for size in kernel.sizes),
                 extent,
                 _chunk(kernel, extent, work),
                 work,
-                calls[bound],
+                plans,
             )
         )
     buffers = tuple(
@@ -178,3 +196,12 @@ def make_plan(program: Program, sizes: Mapping[str, int]) -> Plan:
         for buffer in first
     )
     return Plan(dict(sizes), tuple(steps), buffers, aligned(total), largest_live_sum(lives))
+
+
+def _placed(lives: Sequence[Life], known: Iterator[int]) -> tuple[list[int], int]:
+    """Known offsets, and the size of the arena that they take."""
+    offsets = list(itertools.islice(known, len(lives)))
+    if len(offsets) < len(lives):
+        raise VerifyError(f"{len(offsets)} known offsets", expected=f"one for each of {len(lives)} buffers")
+    ends = (offset + aligned(life.bytes) for offset, life in zip(offsets, lives, strict=True) if life.bytes)
+    return offsets, max(ends, default=0)

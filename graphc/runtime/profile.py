@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import cached_property
 from os import PathLike
 from typing import Any, Literal, TypeAlias, get_args
@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from graphc.errors import GraphError, Location
 from graphc.ir.graph import Node
 from graphc.ir.source import Phase
+from graphc.record import record
 from graphc.runtime.machine_limits import MachineLimits
 from graphc.runtime.trace import Trace
 
@@ -21,7 +22,7 @@ __all__ = ["Group", "Profile", "ProfiledStep"]
 View: TypeAlias = Literal["op", "scope", "line", "phase"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ProfiledStep:
     """A step of the plan, or of a program that a step calls, and what a call spends on it.
 
@@ -85,7 +86,7 @@ class ProfiledStep:
             yield from step.all_steps()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group:
     """What a call spends on steps, or parts of fused steps, that have something in common.
 
@@ -104,7 +105,7 @@ class Group:
     steps: int
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False, slots=False)
 class Profile:
     """What a call of a compiled function spends its time on.
 
@@ -202,9 +203,9 @@ class Profile:
             "overhead": self.overhead,
             "complete": self.complete,
             "sizes": dict(self.sizes),
-            "limits": {name: getattr(self.limits, name) for name in MachineLimits.__slots__},
+            "limits": asdict(self.limits),
             "steps": [_step_dict(step) for step in self.steps],
-            **{f"by_{view}": [_group_dict(group) for group in self.by(view)] for view in get_args(View)},
+            **{f"by_{view}": [asdict(group) for group in self.by(view)] for view in get_args(View)},
         }
 
     def to_json(self) -> str:
@@ -296,7 +297,3 @@ def _step_dict(step: ProfiledStep) -> dict[str, Any]:
         "tasks": step.tasks,
         "inner": [_step_dict(inner) for inner in step.inner],
     }
-
-
-def _group_dict(group: Group) -> dict[str, Any]:
-    return {name: getattr(group, name) for name in Group.__slots__}

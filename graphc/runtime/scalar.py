@@ -3,6 +3,8 @@
 A formula such as ``where(x < 0, -x, x)`` becomes a few instructions in the kernel that calls it: no branch, no call,
 every operation in the type of its operands, so that loops stay vectorisable. Integers wrap around; floating-point
 operations may be contracted, but not reassociated, so that compensated arithmetic keeps its meaning.
+
+Where register tiles are written by hand, the LLVM values may be vectors: the formulas are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core.errors import TypingError
 
-from graphc.runtime.emit import callable_in_kernels, cgutils, types
+from graphc.runtime.emit import KernelFunction, cgutils, types
 
 Number: TypeAlias = bool | int | float
 
@@ -27,7 +29,7 @@ INTEGERS = (types.int8, types.int16, types.int32, types.int64, types.uint8)
 ALL_KINDS = (*FLOATS, *INTEGERS, types.boolean)
 
 # Without this hardware, llvm.fma would be a call of a slow library function.
-_FUSED = llvm.get_host_cpu_features().get("fma", False) or llvm.get_default_triple().startswith(("aarch64", "arm64"))
+FUSED = llvm.get_host_cpu_features().get("fma", False) or llvm.get_default_triple().startswith(("aarch64", "arm64"))
 
 
 class Scalar:
@@ -55,7 +57,9 @@ class Scalar:
 
     def constant(self, number: Number) -> Scalar:
         """The number in this type."""
-        return self.like(ir.Constant(self.value.type, float(number) if self.is_float else int(number)))
+        item = float(number) if self.is_float else int(number)
+        kind = self.value.type
+        return self.like(ir.Constant(kind, [item] * kind.count if isinstance(kind, ir.VectorType) else item))
 
     def false(self) -> Scalar:
         """The boolean false."""
@@ -117,6 +121,9 @@ class Scalar:
     def __or__(self, other: Scalar | Number) -> Scalar:
         return self.like(self.builder.or_(self.value, self.operand(other).value))
 
+    def __xor__(self, other: Scalar | Number) -> Scalar:
+        return self.like(self.builder.xor(self.value, self.operand(other).value))
+
     def __invert__(self) -> Scalar:
         return self.like(self.builder.not_(self.value))
 
@@ -172,7 +179,7 @@ def kernel_function(
 
             return (types.boolean if boolean else kind)(*operands), emit
 
-        functions[label] = callable_in_kernels(label, arity, infer)
+        functions[label] = KernelFunction(label, arity, infer)
         return formula
 
     return register
@@ -193,7 +200,8 @@ def llvm_call(function: str, *operands: Scalar, flags: tuple[str, ...] = ()) -> 
     x = operands[0]
     kind = x.value.type
     signature = ir.FunctionType(kind, [kind] * len(operands))
-    callee = cgutils.get_or_insert_function(x.builder.module, signature, f"llvm.{function}.f{x.bits}")
+    lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+    callee = cgutils.get_or_insert_function(x.builder.module, signature, f"llvm.{function}.{lanes}f{x.bits}")
     return x.like(x.builder.call(callee, [operand.value for operand in operands], fastmath=flags))
 
 
@@ -208,10 +216,33 @@ def library_call(function: str, *operands: Scalar) -> Scalar:
     return x.like(x.builder.call(callee, [operand.value for operand in operands]))
 
 
+def rare_library_call(function: str, condition: Scalar, x: Scalar, otherwise: Scalar) -> Scalar:
+    """The C library's function of that name of `x` where `condition` holds, which is rare, else `otherwise`.
+
+    Loops around it are vectorised nevertheless: it is called for the items that need it, one by one.
+    """
+    builder, before = x.builder, x.builder.block
+    call, after = (builder.append_basic_block(f"rare.{part}") for part in ("call", "after"))
+    builder.cbranch(condition.value, call, after)
+    builder.position_at_end(call)
+    result = library_call(function, x)
+    callee = result.value.callee
+    # LLVM calls a function for some lanes only if it has a version for vectors with a mask. It is told of one for more
+    # lanes than there are, which is never called, and that the function is none whose meaning it knows.
+    callee.attributes.add("nobuiltin")
+    set.add(callee.attributes, f'"vector-function-abi-variant"="_ZGV_LLVM_M64v_{callee.name}({callee.name})"')
+    builder.branch(after)
+    builder.position_at_end(after)
+    value = builder.phi(x.value.type)
+    value.add_incoming(otherwise.value, before)
+    value.add_incoming(result.value, call)
+    return x.like(value)
+
+
 def multiply_add(x: Scalar, y: Scalar | Number, z: Scalar | Number) -> Scalar:
     """The value of x * y + z, rounded once where the hardware can."""
     left, right = x.operand(y), x.operand(z)
-    return llvm_call("fma", x, left, right) if _FUSED else x * left + right
+    return llvm_call("fma", x, left, right) if FUSED else x * left + right
 
 
 def polynomial(x: Scalar, coefficients: tuple[float, ...]) -> Scalar:
@@ -225,13 +256,18 @@ def polynomial(x: Scalar, coefficients: tuple[float, ...]) -> Scalar:
 def bits_of(x: Scalar) -> Scalar:
     """The representation of a float as a signed integer of the same width."""
     kind = {32: types.int32, 64: types.int64}[x.bits]
-    return Scalar(x.builder, kind, x.builder.bitcast(x.value, ir.IntType(x.bits)))
+    return Scalar(x.builder, kind, x.builder.bitcast(x.value, _lanes_like(x, ir.IntType(x.bits))))
 
 
 def float_of(bits: Scalar) -> Scalar:
     """The float that an integer of the same width represents."""
     kind, target = {32: (types.float32, ir.FloatType()), 64: (types.float64, ir.DoubleType())}[bits.bits]
-    return Scalar(bits.builder, kind, bits.builder.bitcast(bits.value, target))
+    return Scalar(bits.builder, kind, bits.builder.bitcast(bits.value, _lanes_like(bits, target)))
+
+
+def _lanes_like(x: Scalar, item: ir.Type) -> ir.Type:
+    """The type of as many items as `x` has."""
+    return ir.VectorType(item, x.value.type.count) if isinstance(x.value.type, ir.VectorType) else item
 
 
 def converted(x: Scalar, kind: Any) -> Scalar:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.ir.dims import bind, symbols
+from graphc.record import record
 from graphc.runtime.lower import Lowered, with_buffers
 from graphc.runtime.program import Step
 from graphc.runtime.views import Buffer
@@ -21,7 +22,7 @@ _NOMINAL = 64
 """What an open size counts for when orders are compared."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Schedule:
     """Steps in their order, and for some of them which results are to overwrite which operands: variables in place."""
 

@@ -7,24 +7,42 @@ before it compiles, so they meet in the middle. If the second process cannot sta
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from graphc.runtime.threads import get_num_threads
 
-__all__ = ["second_compiler"]
+__all__ = ["costliest_at_the_ends", "second_compiler"]
 
 Texts = tuple[str, str, str]
 """Source, name and signature of a function."""
 
-_WORTH_A_PROCESS = 6
+_WORTH_A_PROCESS = 8
 """Kernels: for fewer, the second process would still be importing Numba when the first is done."""
 
-_CODE = "from graphc.runtime.second_compiler import main; main()"
+_CODE = f"""
+import sys, types
+package = types.ModuleType("graphc")  # without what users of graphc import
+package.__path__ = [{str(Path(__file__).parents[1])!r}]
+sys.modules["graphc"] = package
+from graphc.runtime.second_compiler import main
+main()
+"""
+
+_TILE = 4000
+"""A register tile takes LLVM as long as so many characters of other source."""
+
+
+def costliest_at_the_ends(sources: Mapping[str, str]) -> list[str]:
+    """The keys of sources in the order to compile them in: who begins what the other does loses little."""
+    longest_first = sorted(sources, key=lambda key: -len(sources[key]) - _TILE * sources[key].count("tile"))
+    return [*longest_first[::2], *reversed(longest_first[1::2])]
 
 
 @contextmanager
@@ -64,6 +82,7 @@ def main() -> None:
     """Compile the functions that standard input lists, the last one first, until one is there already."""
     from graphc.runtime.loader import KernelRequest, store
 
+    gc.disable()  # as the first process does
     for texts in reversed(json.load(sys.stdin)):
         if not store(KernelRequest(*texts)):
             return

@@ -11,11 +11,11 @@ import ctypes
 import functools
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc.record import record
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.machine import Machine, Tables
 from graphc.runtime.native import STATUS_WORDS, STEP_WORDS, program_runner
@@ -132,7 +132,7 @@ class Log:
         self._head[0] = self._start
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Section:
     """A program among those that a machine runs.
 
@@ -147,7 +147,7 @@ class Section:
     inner: dict[int, tuple[Section, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Task:
     """A part of a step that one thread did; times in ticks, ``step`` as the number of the stamp before it."""
 
@@ -217,7 +217,7 @@ class StampedMachine:
                 rows.append(self._stamp_row(section.first + len(plain)))
             rows += [self._stamp_row(1)] if outermost else []
             arranged.append(np.array(rows, np.int64).reshape(-1, STEP_WORDS))
-        run = program_runner(arranged[0], self.machine.status, uses_blas=self.machine.plan.uses_blas)
+        run = program_runner(arranged[0], self.machine.status)
         return Arrangement(self, tuple(arranged), run, tuple(kept))
 
     def _stamp_row(self, number: int) -> tuple[int, int, int, int]:
@@ -246,7 +246,7 @@ class StampedMachine:
         return sorted((Task(*map(int, entry)) for entry in self.task_log.entries), key=lambda task: task.start)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Arrangement:
     """Stamps among the steps of a machine.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 
 from graphc.runtime.emit import WORD, cgutils, instruction, types
 
-__all__ = ["ITEMS", "spread", "tile_names", "vector_at"]
+__all__ = ["ITEMS", "spread", "tile_names", "transposed", "vector_at"]
 
 ITEMS: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 _NUMBERS: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
@@ -138,24 +139,30 @@ def _transpose(kind: str, lanes: int) -> Any:
             return vector_at(builder, vector, builder.add(start, builder.mul(row, ir.Constant(WORD, number))))
 
         rows = [builder.load(at(source, source_row, r), align=size) for r in range(lanes)]
-        half = lanes // 2
-        while half:
-            # Exchange the off-diagonal halves of every block of 2 * half rows and columns.
-            for r in range(lanes):
-                if r & half:
-                    continue
-                upper, lower = rows[r], rows[r + half]
-                first = [lanes + lane - half if lane & half else lane for lane in range(lanes)]
-                second = [lanes + lane if lane & half else lane + half for lane in range(lanes)]
-                rows[r], rows[r + half] = (
-                    builder.shuffle_vector(upper, lower, ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask))
-                    for mask in (first, second)
-                )
-            half //= 2
-        for r in range(lanes):
-            builder.store(rows[r], at(target, target_row, r), align=size)
+        for r, row in enumerate(transposed(builder, rows)):
+            builder.store(row, at(target, target_row, r), align=size)
 
     return transpose
+
+
+def transposed(builder: Any, vectors: Sequence[Any]) -> list[Any]:
+    """The columns of a square block, given its rows."""
+    rows, lanes = list(vectors), len(vectors)
+    half = lanes // 2
+    while half:
+        # Exchange the off-diagonal halves of every block of 2 * half rows and columns.
+        for r in range(lanes):
+            if r & half:
+                continue
+            upper, lower = rows[r], rows[r + half]
+            first = [lanes + lane - half if lane & half else lane for lane in range(lanes)]
+            second = [lanes + lane if lane & half else lane + half for lane in range(lanes)]
+            rows[r], rows[r + half] = (
+                builder.shuffle_vector(upper, lower, ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask))
+                for mask in (first, second)
+            )
+        half //= 2
+    return rows
 
 
 @functools.cache

@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from graphc.runtime.program import BoundStep
+from graphc.record import record
+from graphc.runtime.program import BoundStep, Program
 from graphc.runtime.stamps import Section, StampedMachine
 
 __all__ = ["Span", "Trace", "trace_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """What a thread did for a while.
 
@@ -40,7 +40,7 @@ class Span:
     bound: BoundStep
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Trace:
     """One call.
 
@@ -97,11 +97,11 @@ def _arguments(span: Span) -> Iterator[tuple[str, str]]:
     yield "phase", node.phase
 
 
-def trace_of(stamped: StampedMachine, seconds_per_tick: float) -> Trace:
-    """The last run of a machine, all of whose steps were stamped."""
+def trace_of(stamped: StampedMachine, program: Program, seconds_per_tick: float) -> Trace:
+    """The last run of a program by a machine, all of whose steps were stamped."""
     rows = stamped.spans()
     origin = int(stamped.log.entries[0, 1])
-    steps = {number: bound for section in stamped.sections for number, bound in _numbered(section)}
+    steps = dict(_numbered(stamped.sections[0], program))
 
     def span(number: int, kind: str, thread: int, start: int, end: int) -> Span:
         bound = steps[number]
@@ -126,5 +126,8 @@ def trace_of(stamped: StampedMachine, seconds_per_tick: float) -> Trace:
     return Trace(tuple(spans), (*memory, (seconds, 0)), seconds)
 
 
-def _numbered(section: Section) -> Iterator[tuple[int, BoundStep]]:
-    return enumerate(section.tables.program.steps, section.first)
+def _numbered(section: Section, program: Program) -> Iterator[tuple[int, BoundStep]]:
+    for place, bound in enumerate(program.steps):
+        yield section.first + place, bound
+        for inner, called in zip(section.inner.get(place, ()), bound.programs, strict=True):
+            yield from _numbered(inner, called)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, TypeAlias
 
 from graphc.ir.dims import Size, bind, exact_quotient, product, symbols
 from graphc.ir.graph import Value
 from graphc.ir.types import DType, Shape
+from graphc.record import record
 
 __all__ = [
     "Buffer",
@@ -27,7 +28,7 @@ __all__ = [
 Place: TypeAlias = Literal["input", "variable", "carry", "constant", "size", "output", "arena"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Buffer:
     """A piece of memory.
 
@@ -47,7 +48,7 @@ class Buffer:
     position: int = -1
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class View:
     """An arrangement of a buffer's items as an array: item ``(i, j, ...)`` is at ``offset + i * strides[0] + ...``."""
 

@@ -35,6 +35,9 @@ class Batches:
         seed: of the generator of the orders.
         drop_last: whether examples that do not fill the last batch are left out.
 
+    Attributes:
+        given: how many batches the iteration gave that was begun last.
+
     Raises:
         ShapeError: an array is 0-d, the lengths differ, or there is not one batch.
     """
@@ -62,8 +65,8 @@ class Batches:
                 remedy="add data, or use a smaller batch_size" + (", or drop_last=False" if drop_last else ""),
             )
         self._rng = np.random.default_rng(seed)
-        self._order = self._rng.bit_generator.state
-        self._given = 0
+        self._state = self._rng.bit_generator.state
+        self.given = 0
         self._skipped = 0
 
     @property
@@ -77,21 +80,34 @@ class Batches:
         return -(-self.examples // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        self._order = self._rng.bit_generator.state
-        self._given, self._skipped = self._skipped, 0
-        for batch in self._batches(self._given):
-            self._given += 1
+        order, given = self.begin()
+        for batch in self._batches(order, given):
+            self.given += 1
             yield batch
-        self._order = self._rng.bit_generator.state
-        self._given = 0
+        self.end()
 
-    def _batches(self, first: int) -> Iterator[Batch]:
+    def begin(self) -> tuple[Array | None, int]:
+        """Begin an iteration, for who makes the batches and counts them in ``given``.
+
+        Returns:
+            The order of the examples, None for that of the arrays, and how many batches were given before.
+        """
+        self._state = self._rng.bit_generator.state
+        self.given, self._skipped = self._skipped, 0
+        return self._rng.permutation(len(self.arrays[0])) if self.shuffle else None, self.given
+
+    def end(self) -> None:
+        """End the iteration: all batches were given, and more were asked for."""
+        self._state = self._rng.bit_generator.state
+        self.given = 0
+
+    def _batches(self, order: Array | None, first: int) -> Iterator[Batch]:
         """The batches of one iteration, without those before ``first``."""
-        spans = [slice(start, min(start + self.batch_size, self.examples)) for start in self._starts()[first:]]
-        if not self.shuffle:
+        starts = range(0, self.examples, self.batch_size)[first:]
+        spans = [slice(start, min(start + self.batch_size, self.examples)) for start in starts]
+        if order is None:
             yield from (tuple(array[span] for array in self.arrays) for span in spans)
             return
-        order = self._rng.permutation(len(self.arrays[0]))
         buffers = [np.empty((self.batch_size, *array.shape[1:]), array.dtype) for array in self.arrays]
         for span in spans:
             chosen = order[span]
@@ -99,9 +115,6 @@ class Batches:
             for array, out in zip(self.arrays, outs, strict=True):
                 array.take(chosen, 0, out, "clip")  # other modes go through one more buffer
             yield tuple(outs)
-
-    def _starts(self) -> range:
-        return range(0, self.examples, self.batch_size)
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -113,7 +126,7 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration is, as JSON has it."""
-        return self._settings() | {"order": self._order, "given": self._given}
+        return self._settings() | {"order": self._state, "given": self.given}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on where :meth:`state_dict` was called: after the last batch that was given.
@@ -128,8 +141,8 @@ class Batches:
                     expected="the same number of examples and the same options",
                     remedy="use those, or load the model and optimizer alone and begin a new run",
                 )
-        self._rng.bit_generator.state = self._order = state["order"]
-        self._given = self._skipped = state["given"]
+        self._rng.bit_generator.state = self._state = state["order"]
+        self.given = self._skipped = state["given"]
 
 
 def as_batches(data: Data, epochs: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool) -> Iterable[Any]:

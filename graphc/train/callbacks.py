@@ -17,7 +17,23 @@ __all__ = ["Callback", "EarlyStopping", "LambdaCallback"]
 
 
 class Callback:
-    """Methods that :func:`graphc.train.fit` calls. Those that return True end the run."""
+    """Methods that :func:`graphc.train.fit` calls. Those that return True end the run.
+
+    Between two steps after which no callback is to be called, `fit` needs no Python: see :meth:`period`.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if vars(cls).keys() & {"on_batch_end", "on_safe_point"} and "period" not in vars(cls):
+            cls.period = _every_step  # type: ignore[method-assign]
+
+    def period(self) -> int | None:
+        """After how many steps `on_batch_end` and `on_safe_point` are needed; None for the ends of epochs alone.
+
+        They are called after the steps of the run whose numbers are multiples of it, after the last one of an epoch,
+        and maybe after others. A class that defines one of the two and not this is called after every step.
+        """
+        return 1 if "on_batch_end" in vars(self) else None
 
     def on_train_begin(self, history: History) -> None:
         """Before the first epoch. The history of a resumed run holds what was done before."""
@@ -46,6 +62,11 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave; called after `on_train_begin`."""
+
+
+def _every_step(self: Callback) -> int:
+    """The period of a class that does not define it."""
+    return 1
 
 
 class LambdaCallback(Callback):

@@ -49,7 +49,7 @@ class Checkpoint(Callback):
         folder: of the files; it is made where there is none.
         every_epochs: save after so many epochs; None for never.
         every_steps: save after so many steps.
-        every_minutes: save after the first step so many minutes after the last time.
+        every_minutes: save after a step so many minutes after the last time.
         monitor: the name of a metric; after an epoch with a new best value, ``best.safetensors`` is saved.
         mode: whether smaller or larger values of the metric are better.
         keep: how many of the most recent checkpoints are kept as ``step-00000100.safetensors`` and so on.
@@ -150,6 +150,10 @@ class Checkpoint(Callback):
         self._saved = _place(history) if source is not None else None
         self._due = self._improved = False
         self._time = time.monotonic()
+
+    def period(self) -> int | None:
+        """That of ``every_steps``: minutes are looked at where it comes to it."""
+        return self.every_steps
 
     def on_batch_end(self, step: int, metrics: dict[str, float]) -> None:
         """Note whether it is time to save."""

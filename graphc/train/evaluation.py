@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from graphc.train.batches import Data, as_batch, as_batches, examples_in
+from graphc.train.batches import Data, as_batches
 from graphc.train.evaluator import Evaluator
 from graphc.train.metrics import Means, check_counted
+from graphc.train.steps import Steps
 
 __all__ = ["evaluate"]
 
@@ -50,9 +51,8 @@ def mean_results(
     if isinstance(function, Evaluator):
         return function.over(batches, stop)
     means = Means(names)
-    for item in batches:
-        batch = as_batch(item)
-        means.add(function(*batch), examples_in(batch))
+    for made in Steps(function, batches)(lambda: None):
+        made.add_to(means)
         if stop():
             return None
     return checked_means(means)

@@ -15,8 +15,8 @@ from graphc.ir.op import Array
 from graphc.ir.operators import Operand
 from graphc.ir.ops import Variable
 from graphc.ir.source import scope
-from graphc.train.batches import as_batch, examples_in
 from graphc.train.metrics import check_counted
+from graphc.train.steps import Steps
 
 __all__ = ["Evaluator", "Metric", "mean_over_items", "perplexity"]
 
@@ -155,10 +155,8 @@ class Evaluator:
         for total in self._totals.values():
             total.value = np.zeros_like(total.value)
         examples = 0
-        for item in batches:
-            batch = as_batch(item)
-            self._add(*batch)
-            examples += examples_in(batch)
+        for made in Steps(self._add, batches)(lambda: None):
+            examples += made.count * made.examples
             if stop():
                 return None
         check_counted(examples)

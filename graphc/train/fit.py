@@ -42,6 +42,10 @@ def fit(
             validation=(test, (test_images, test_labels)),
         )
 
+    Where the data are arrays and the step is a compiled function, steps follow one another without Python, as
+    :meth:`graphc.Function.run_epoch` makes them, as far as callbacks allow it: see :meth:`Callback.period
+    <graphc.train.Callback.period>`. This changes nothing but the time.
+
     Ctrl-C ends the run after the step that is being made, so that the state is whole; a second Ctrl-C ends it at once.
 
     With a :class:`graphc.train.Checkpoint` among the callbacks a run that was ended by anything can be resumed, and

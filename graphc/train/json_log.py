@@ -71,6 +71,10 @@ class JSONLog(Callback):
                 f"{self.path} cannot be written: {error.strerror or error}", expected="a path that can be written"
             ) from error
 
+    def period(self) -> int | None:
+        """That of ``every_steps``."""
+        return self.every_steps
+
     def on_batch_end(self, step: int, metrics: dict[str, float]) -> None:
         """Write a line where it is time to."""
         self._step = step

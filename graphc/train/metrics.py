@@ -10,6 +10,7 @@ import numpy as np
 from graphc.errors import GraphError, ShapeError
 from graphc.ir import ops
 from graphc.ir.graph import Value
+from graphc.ir.op import Array
 from graphc.ir.operators import Operand
 
 __all__ = ["Means", "accuracy", "binary_accuracy", "check_counted"]
@@ -73,6 +74,25 @@ class Means:
         for index, value in enumerate(self._latest):
             self._sums[index] += value * weight
         self.weight += weight
+
+    def add_stacked(self, results: Sequence[Array], weight: int) -> None:
+        """Count the results of several calls: for each scalar an array of its values, one after another.
+
+        Gives the bits that counting one by one gives.
+
+        Raises:
+            GraphError: they are no scalars, or do not fit the names.
+        """
+        if not self._sums:
+            first = [array[0] for array in results]
+            self.names = _names(first, first, self.names)
+            self._sums = [0.0] * len(first)
+        columns = [array.astype(np.float64) for array in results]
+        self._latest = [float(column[-1]) for column in columns]
+        with np.errstate(all="ignore"):
+            for index, column in enumerate(columns):
+                self._sums[index] = float(np.add.accumulate(np.concatenate(([self._sums[index]], column * weight)))[-1])
+        self.weight += weight * len(columns[0])
 
     def latest(self) -> dict[str, float]:
         """The scalars of the last result, by name."""

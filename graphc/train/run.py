@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from os import PathLike
 from typing import Any
 
 from graphc.errors import GraphError
 from graphc.state import numbered
-from graphc.train.batches import as_batch, examples_in
 from graphc.train.callbacks import Callback
 from graphc.train.checkpoint import SavedCheckpoint
 from graphc.train.checkpoint_callback import Checkpoint
@@ -21,6 +19,7 @@ from graphc.train.interrupt import Interrupt, deferred_interrupt
 from graphc.train.metrics import Means
 from graphc.train.parts import Stateful
 from graphc.train.progress import ProgressBar
+from graphc.train.steps import Steps
 
 __all__ = ["Run"]
 
@@ -46,6 +45,7 @@ class Run:
     ended: bool = False
 
     def __post_init__(self) -> None:
+        self._maker = Steps(self.step, self.batches)
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
@@ -148,26 +148,22 @@ class Run:
     def _steps(self, bar: ProgressBar, interrupt: Interrupt) -> bool:
         """Make a step for each batch that is left of the epoch; whether the run is to end."""
         start = time.perf_counter() - self._seconds
-        for item in self._batches_left():
-            batch = as_batch(item)
-            examples = examples_in(batch)
-            result = self.step(*batch)
-            self.history.steps += 1
-            self._done += 1
-            self._means.add(result, examples)
+        periods = [period for callback in self.callbacks if (period := callback.period()) is not None]
+
+        def most() -> int | None:
+            return min((period - self.history.steps % period for period in periods), default=None)
+
+        for made in self._maker(None if 1 in periods else most, self._done):
+            self.history.steps += made.count
+            self._done += made.count
+            made.add_to(self._means)
             self._seconds = time.perf_counter() - start
-            bar.advance(examples, self._means)
+            bar.advance(made.count * made.examples, self._means)
             if self.callbacks and self._batch_end():
                 return True
             if interrupt.requested:
                 return True
         return False
-
-    def _batches_left(self) -> Iterator[Any]:
-        """The batches of the epoch; where it is resumed, those that no step was made for."""
-        if isinstance(self.batches, Stateful):  # it knows itself where it was
-            return iter(self.batches)
-        return islice(self.batches, self._done, None)
 
     def _batch_end(self) -> bool:
         latest = self._means.latest

@@ -50,6 +50,10 @@ class TensorBoard(Callback):
         purge = history.steps + 1 if history.steps else None
         self._writer = self._make_writer(self.folder, purge_step=purge)
 
+    def period(self) -> int | None:
+        """That of ``every_steps``."""
+        return self.every_steps
+
     def on_batch_end(self, step: int, metrics: dict[str, float]) -> None:
         """Write the step's metrics where it is time to."""
         self._step = step

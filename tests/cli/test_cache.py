@@ -35,21 +35,33 @@ def damage(place: Path, key: str) -> Path:
 def test_info(graphc: Callable[..., Outcome], kernels: Path) -> None:
     code, out, err = graphc("cache", "info")
     assert (code, err) == (0, "")
-    assert f"folder   {kernels}\nkernels  3\n" in out
+    assert f"folder    {kernels}\nkernels   3\nprograms  0\nplans     0\n" in out
     data = json.loads(graphc("cache", "info", "--json").out)
     assert data["bytes"] == sum(file.stat().st_size for file in kernels.iterdir())
     assert data["oldest"] <= data["newest"]
 
 
 def test_verify_finds_damage(graphc: Callable[..., Outcome], kernels: Path) -> None:
-    assert graphc("cache", "verify") == (0, "3 kernels, 0 damaged\n", "")
+    assert graphc("cache", "verify") == (0, "3 entries, 0 damaged\n", "")
     file = damage(kernels, KEYS[1])
     code, out, _ = graphc("cache", "verify")
     assert code == 1
-    assert out.startswith(f"damaged: {file}\n3 kernels, 1 damaged")
+    assert out.startswith(f"damaged: {file}\n3 entries, 1 damaged")
     code, out, _ = graphc("cache", "verify", "--json")
     assert code == 1
     assert json.loads(out)["damaged"] == [str(file)]
+
+
+def test_programs_and_plans_are_entries_too(graphc: Callable[..., Outcome], kernels: Path) -> None:
+    cache = KernelCache(kernels)
+    program, plan = (hashlib.sha256(name).hexdigest() for name in (b"program", b"plan"))
+    assert cache.write("program", program, b"steps") and cache.write("plan", plan, b"offsets")
+    assert "kernels   3\nprograms  1\nplans     1\n" in graphc("cache", "info").out
+    data = json.loads(graphc("cache", "info", "--json").out)
+    assert (data["kernels"], data["programs"], data["plans"]) == (3, 1, 1)
+    file = damage(kernels, plan)
+    assert json.loads(graphc("cache", "verify", "--json").out)["damaged"] == [str(file)]
+    assert graphc("cache", "clear").out == f"removed 5 files from {kernels}\n"
 
 
 def test_clear(graphc: Callable[..., Outcome], kernels: Path) -> None:

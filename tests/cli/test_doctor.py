@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 import graphc.cli.checks as checks
-import graphc.runtime.blas
 import graphc.runtime.pyfunction
 import graphc.runtime.threads
-from graphc.runtime.blas import Blas
 from tests.cli.conftest import Outcome
 
 NAMES = ["versions", "numpy", "scipy", "llvmlite", "numba", "processor", "threads", "BLAS", "calls", "cache"]
@@ -110,9 +108,8 @@ def test_a_cache_that_cannot_be_written(
 def test_what_few_need_is_no_problem(found: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.import_module("graphc.viz.render"), "find_graphviz", lambda: None)
     monkeypatch.setattr(graphc.runtime.pyfunction, "supported", lambda: False)
-    monkeypatch.setattr(graphc.runtime.blas, "blas", lambda: Blas(1, 1, 0, 0))
     everything = checks._CHECKS
-    for name in ("pictures", "calls", "BLAS"):
+    for name in ("pictures", "calls"):
         monkeypatch.setattr(checks, "_CHECKS", everything)
         check = found(name)
         assert check["status"] == "optional"
@@ -125,6 +122,6 @@ def test_a_check_that_breaks_is_a_problem(
     def broken() -> None:
         raise RuntimeError("no such symbol")
 
-    monkeypatch.setattr(graphc.runtime.blas, "blas", broken)
-    check = found("BLAS")
+    monkeypatch.setattr(graphc.runtime.pyfunction, "supported", broken)
+    check = found("calls")
     assert (check["status"], check["found"]) == ("problem", "RuntimeError: no such symbol")

@@ -138,3 +138,19 @@ def test_inside_of_loops() -> None:
     graph, _ = graph_of(lambda x: gr.scan(step, gr.sum(x), x)[0], [X])
     (node,) = [node for node in applied(graph, Cse()).nodes if node.op.name == "scan"]
     assert names(node.attrs.body) == ["multiply", "tanh", "add"]
+
+
+def test_results_of_a_loop_or_a_choice_that_are_one_value() -> None:
+    def build(x: Value) -> list[Value]:
+        first, second, other = gr.scan(lambda h, x: (h * x, (gr.tanh(h * x), gr.tanh(h * x), h * x)), gr.sum(x), x)[1]
+        a, b, c = gr.cond(gr.sum(x) > 0, lambda: (x * 2.0, x * 2.0, x), lambda: (x * 3.0, x * 3.0, x))
+        return [first, second, other, a, b, c]
+
+    graph, feeds = graph_of(build, [X])
+    first, second, other, a, b, c = applied(graph, Cse()).outputs
+    assert first is second and first is not other
+    assert a is b and a is not c
+    for found, wanted in zip(results(applied(graph, Cse()), feeds), results(graph, feeds), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    (loop,) = [node for node in applied(graph, Cse()).nodes if node.op.name == "scan"]
+    assert len(loop.outputs) == 3

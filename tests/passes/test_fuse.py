@@ -40,6 +40,35 @@ def test_what_reads_a_reduction_is_not_in_its_group() -> None:
     assert found == [["exp", "sum"], ["divide", "multiply"]]
 
 
+def test_what_is_around_a_softmax_or_a_normalization_joins_it() -> None:
+    x = gr.placeholder(("n", 4))
+    assert groups([gr.softmax(x * 2.0) + 1.0], [x]) == [["multiply", "softmax", "add"]]
+    assert groups([gr.tanh(gr.layer_norm(gr.exp(x)))], [x]) == [["exp", "normalize", "tanh"]]
+    p = gr.log_softmax(x)
+    assert groups([gr.exp(p).sum(-1), p], [x]) == [["log_softmax", "exp", "sum"]]
+
+
+def test_a_softmax_along_another_axis_stays_alone() -> None:
+    x = gr.placeholder(("n", 4))
+    assert groups([gr.softmax(x * 2.0, axis=0) + 1.0], [x]) == []
+
+
+def test_a_sum_over_another_axis_than_the_rows_is_apart() -> None:
+    x = gr.placeholder((3, 4))
+    assert groups([(gr.softmax(x) * 2.0).sum(0)], [x]) == [["multiply", "sum"]]
+    assert groups([(gr.exp(gr.softmax(x)) * 2.0).sum()], [x]) == [["softmax", "exp"], ["multiply", "sum"]]
+
+
+def test_the_statistics_of_rows_are_results_of_their_group() -> None:
+    x = gr.placeholder((3, 4))
+    y = gr.layer_norm(x) * 2.0
+    [by_x] = gr.grad((y * y * y).sum(), [x])
+    function = gr.compile([x], [y, by_x])
+    array = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    for got, want in zip(function(array), gr.evaluate([y, by_x], {x: array}), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 def test_reductions_over_different_axes_are_apart() -> None:
     x = gr.placeholder((3, 4))
     e = gr.exp(x)

@@ -484,15 +484,15 @@ def test_constants_are_folded() -> None:
 
 
 def test_folding_does_not_grow_memory() -> None:
-    column, row = np.ones((100, 1), np.float32) * np.arange(100)[:, None], np.arange(100, dtype=np.float32)
+    column, row = np.ones((300, 1), np.float32) * np.arange(300)[:, None], np.arange(300, dtype=np.float32)
     small = np.arange(8, dtype=np.float32)
 
     def build() -> list[Value]:
         return [
             gr.multiply(column.astype(np.float32), row),
             gr.multiply(small[:, None], small).sum(0),
-            gr.cast(gr.constant(np.arange(5000.0)), "float32"),
-            gr.cast(gr.constant(np.arange(5000, dtype=np.float32)), "float64"),
+            gr.cast(gr.constant(np.arange(70000.0)), "float32"),
+            gr.cast(gr.constant(np.arange(70000, dtype=np.float32)), "float64"),
             gr.broadcast_to(gr.constant(small), (2, 8)),
         ]
 

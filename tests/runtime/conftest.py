@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from graphc.runtime import intrinsics, jit, loader
 from graphc.runtime.loader import KernelRequest, load
 
 CODES = {
@@ -52,6 +53,20 @@ def evaluate_expression(expression: str, result: str, *arrays: np.ndarray) -> np
 def evaluate() -> Callable[..., np.ndarray]:
     """``evaluate(expression, result code, *arrays)``: the expression over a, b, c, compiled as a kernel."""
     return evaluate_expression
+
+
+@pytest.fixture
+def of_integers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, object]], Callable[[int, int], int]]:
+    """``of_integers(expression, names)``: the function of two integers x and y, with these names and no others."""
+
+    def compiled(expression: str, names: dict[str, object]) -> Callable[[int, int], int]:
+        monkeypatch.setattr(intrinsics, "namespace", lambda source: dict(names))
+        kernel = jit.compile_kernel(f"def f(x, y):\n    return {expression}\n", "f", "int64(int64, int64)")
+        loader._link({kernel.symbol: kernel})
+        address = loader._state.addresses.pop(kernel.symbol)
+        return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
+
+    return compiled
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,22 @@ def test_entries_verify_and_clear(cache: KernelCache) -> None:
     assert list(cache.path.iterdir()) == []
 
 
+def test_every_kind_of_entry_has_a_file_of_its_own(cache: KernelCache) -> None:
+    cache.put(KEY, KERNEL)
+    for kind in ("program", "plan"):
+        assert cache.read(kind, KEY) is None
+        assert cache.write(kind, KEY, kind.encode())
+        assert cache.read(kind, KEY) == kind.encode()
+        assert cache.read(kind, OTHER) is None
+    assert cache.get(KEY) == KERNEL
+    assert sorted(entry.kind for entry in cache.entries()) == ["kernel", "plan", "program"]
+    file = cache.path / f"{KEY}.program"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert cache.read("program", KEY) is None
+    assert cache.verify() == [KEY]
+    assert cache.clear() == 3
+
+
 def test_foreign_files_are_left_alone(cache: KernelCache) -> None:
     notes = cache.path / "notes.txt"
     notes.write_text("mine")

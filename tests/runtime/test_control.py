@@ -57,6 +57,61 @@ def test_maxima_of_nothing_inside_a_loop() -> None:
         function(np.ones((3, 0)))
 
 
+def stacked(reverse: bool, mix: Callable[..., Any]) -> tuple[gr.Value, list[gr.Value]]:
+    """A loop with two states, of whose values ``mix`` chooses outputs: from those before and after the step."""
+    x = gr.placeholder(("time", 2, 3), "float64")
+
+    def step(state: tuple[gr.Value, gr.Value], x: gr.Value) -> Any:
+        a, b = state
+        after = gr.tanh(a + b * x), a * 0.5
+        return after, mix(a, b, *after)
+
+    (a, b), ys = gr.scan(step, (gr.ones((2, 3), "float64"), gr.zeros((2, 3), "float64")), x, reverse=reverse)
+    return x, [a, b, *ys]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda a, b, c, d: (c,),
+        lambda a, b, c, d: (a,),
+        lambda a, b, c, d: (a, b, c, d),
+        lambda a, b, c, d: (d, d, a, c * d),
+        lambda a, b, c, d: (b, b),
+    ],
+)
+def test_states_that_are_stacked(reverse: bool, mix: Callable[..., Any]) -> None:
+    x, outputs = stacked(reverse, mix)
+    loss = sum(((y * y).sum() for y in outputs[1:]), outputs[0].sum())
+    for wanted in (outputs, outputs[2:], [y * 2.0 for y in outputs], [outputs[0], gr.grad(loss, x), *outputs[2:]]):
+        function = gr.compile([x], wanted)
+        for time in (3, 1, 0, 8):
+            point = RNG.standard_normal((time, 2, 3))
+            for found, array in zip(function(point), gr.evaluate(wanted, {x: point}), strict=True):
+                np.testing.assert_allclose(found, array, 1e-12, 1e-12)
+
+
+def test_states_that_swap_are_stacked() -> None:
+    x = gr.placeholder(("time", 3), "float64")
+    start = (gr.ones(3, "float64"), gr.zeros(3, "float64"))
+    state, ys = gr.scan(lambda s, x: ((s[1], s[0] + x), (s[0], s[1])), start, x)
+    outputs = [*state, *(y + 1.0 for y in ys)]
+    point = RNG.standard_normal((5, 3))
+    for found, wanted in zip(gr.compile([x], outputs)(point), gr.evaluate(outputs, {x: point}), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_recurrent_layer_copies_nothing_in_its_loops() -> None:
+    x = gr.placeholder((6, 4, 3))
+    for layer in (gr.nn.LSTM(3, 5, rng=0), gr.nn.RNN(3, 5, rng=0)):
+        loss = (layer(x)[0] ** 2).sum()
+        function = gr.compile([x], [loss, *gr.grad(loss, layer.parameters())])
+        function(np.ones((6, 4, 3), np.float32))
+        inner = [step.name for outer in function.plan.steps for call in outer.calls for step in call.steps]
+        assert inner == ["matmul", "fused", "fused", "matmul"]
+
+
 def test_arguments_that_do_not_lie_as_expected() -> None:
     x = gr.placeholder(("time", 3, 2), "float64")
     transposed = gr.transpose(x, (0, 2, 1))
@@ -246,7 +301,7 @@ def test_any_number_of_threads_gives_the_same_bits(num_threads: Callable[[int], 
 
 
 def large() -> tuple[gr.Function, Array, list[gr.Value], gr.Value]:
-    """A loop whose products are large enough for BLAS."""
+    """A loop whose products are large."""
     w = gr.parameter((RNG.standard_normal((800, 800)) / 28).astype(np.float32))
     h = gr.placeholder((512, 800))
     carry, _ = gr.scan(lambda h, _: (gr.tanh(h @ w), None), h, length=2)
@@ -254,9 +309,8 @@ def large() -> tuple[gr.Function, Array, list[gr.Value], gr.Value]:
     return gr.compile([h], outputs), RNG.standard_normal((512, 800)).astype(np.float32), outputs, h
 
 
-def test_products_by_blas(num_threads: Callable[[int], None]) -> None:
+def test_large_products(num_threads: Callable[[int], None]) -> None:
     function, point, outputs, h = large()
-    assert function.plan.uses_blas
     found = []
     for count in (1, 2):
         num_threads(count)

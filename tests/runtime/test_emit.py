@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from graphc.runtime import emit, jit
-from graphc.runtime.emit import callable_in_kernels, instruction, types
+from graphc.runtime import intrinsics, jit
+from graphc.runtime.emit import KernelFunction, KernelFunctionType, instruction, types
 
 
 @instruction(types.int64, types.int64, types.int64)
@@ -18,32 +18,38 @@ def infer_twice(kind: Any) -> Any:
     return kind(kind), lambda builder, x: builder.add(x, x)
 
 
-twice = callable_in_kernels("twice", 1, infer_twice)
+twice = KernelFunction("twice", 1, infer_twice)
 
 
-def compiled(expression: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    names = {"difference": difference, "twice": twice, "i8": jit.intrinsics._COMMON["i8"]}
-    monkeypatch.setattr(jit.intrinsics, "namespace", lambda source: dict(names))
-    result = jit._compile(f"def f(x, y):\n    return {expression}\n", "f", "int64(int64, int64)")
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(result.address)
+NAMES = {"difference": difference, "twice": twice, "i8": intrinsics._COMMON["i8"]}
 
 
-def test_fixed_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert compiled("difference(x, y)", monkeypatch)(7, 10) == -3
-    assert compiled("difference(i8(x), True)", monkeypatch)(257, 0) == 0
+def test_fixed_types(of_integers: Callable[..., Callable[[int, int], int]]) -> None:
+    assert of_integers("difference(x, y)", NAMES)(7, 10) == -3
+    assert of_integers("difference(i8(x), True)", NAMES)(257, 0) == 0
 
 
-def test_inferred_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    call = compiled("twice(i8(x)) + twice(y)", monkeypatch)
-    assert call(100, 1000) == 2000 - 56
+def test_inferred_types(of_integers: Callable[..., Callable[[int, int], int]]) -> None:
+    assert of_integers("twice(i8(x)) + twice(y)", NAMES)(100, 1000) == 2000 - 56
 
 
-def test_a_wrong_number_of_operands(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(jit.KernelError, match="could not be compiled"):
-        compiled("twice(x, y)", monkeypatch)
+@pytest.mark.parametrize("call", ["twice(x, y)", "twice()", "twice(operand=x)"])
+def test_wrong_operands(call: str, of_integers: Callable[..., Callable[[int, int], int]]) -> None:
+    with pytest.raises(jit.KernelError, match=r"twice of \d operands; expected 1"):
+        of_integers(call, NAMES)
+
+
+def test_functions_of_one_name_are_different(of_integers: Callable[..., Callable[[int, int], int]]) -> None:
+    def named(name: str, times: int) -> KernelFunction:
+        def infer(kind: Any) -> Any:
+            return kind(kind), lambda builder, x: builder.mul(x, x.type(times))
+
+        return KernelFunction(name, 1, infer)
+
+    names = {"three": named("same", 3), "five": named("same", 5)}
+    assert of_integers("three(x) + five(y)", names)(10, 100) == 530
 
 
 def test_names_for_people() -> None:
-    assert repr(twice) == "<intrinsic twice>"
-    assert repr(difference) == "<intrinsic difference>"
-    assert emit.instruction(types.void)(lambda builder: None) is not None
+    assert (twice.name, difference.name) == ("twice", "difference")
+    assert str(KernelFunctionType(twice)) == "kernel function twice"

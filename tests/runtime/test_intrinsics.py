@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from graphc.runtime import jit
-from graphc.runtime.blas import blas
 
 Array = np.ndarray
 CODES: dict[str, Any] = {
@@ -77,6 +76,14 @@ def test_where(evaluate: Callable[..., Array]) -> None:
         evaluate("where(a < b, a, f32(1))", "f64", x, y)
 
 
+def test_min_and_max_of_integers(evaluate: Callable[..., Array]) -> None:
+    x, y, z = np.array([3, -5, 7]), np.array([4, -6, 7]), np.array([1, 0, 9])
+    np.testing.assert_array_equal(evaluate("min(a, b)", "i64", x, y), np.minimum(x, y))
+    np.testing.assert_array_equal(evaluate("max(a, b, c, 2)", "i64", x, y, z), [4, 2, 9])
+    with pytest.raises(jit.KernelError, match="min of operands of types float64, float64; expected integers"):
+        evaluate("min(a, b)", "f64", x * 1.0, y * 1.0)
+
+
 def test_fused_kernel_of_many_buffers_is_vectorised(elementwise: Callable[..., str]) -> None:
     count = 20
     lines = ["def kernel(args, lo, hi):"]
@@ -130,55 +137,3 @@ def kernel(args, lo, hi):
     assert not status.any()
     run(source, [status.ctypes.data], 0, 100)
     np.testing.assert_array_equal(status, [7, 20, 2])
-
-
-GEMM = """
-def kernel(args, lo, hi):
-    for repetition in range(lo, hi):
-        call_gemm_{code}(integer(args, 0), {transpose_a}, {transpose_b}, integer(args, 1), integer(args, 2),
-                         integer(args, 3), {code}({alpha}), integer(args, 4), integer(args, 5), integer(args, 6),
-                         integer(args, 7), {code}({beta}), integer(args, 8), integer(args, 9))
-"""
-
-
-@pytest.mark.parametrize("code", ["f32", "f64"])
-@pytest.mark.parametrize("transpose_a", [False, True])
-@pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize(("m", "n", "k"), [(5, 7, 3), (1, 1, 1), (64, 33, 20), (4, 6, 0), (0, 3, 2), (3, 0, 2)])
-def test_gemm(
-    code: str, transpose_a: bool, transpose_b: bool, m: int, n: int, k: int, run: Callable[..., None]
-) -> None:
-    rng, kind = np.random.default_rng(1), CODES[code]
-    a = rng.normal(size=(k, m) if transpose_a else (m, k)).astype(kind)
-    b = rng.normal(size=(n, k) if transpose_b else (k, n)).astype(kind)
-    c = rng.normal(size=(m, n)).astype(kind)
-    product = (a.T if transpose_a else a).astype(np.float64) @ (b.T if transpose_b else b).astype(np.float64)
-    gemm = blas().sgemm if code == "f32" else blas().dgemm
-    for alpha, beta in ((1, 0), (-2, 1), (0.5, 3)):
-        found = c.copy()
-        if beta == 0:
-            found[...] = np.nan  # must not be read
-        words = [gemm, m, n, k, a.ctypes.data, a.shape[1], b.ctypes.data, b.shape[1], found.ctypes.data, n]
-        source = GEMM.format(code=code, transpose_a=transpose_a, transpose_b=transpose_b, alpha=alpha, beta=beta)
-        run(source, words, 0, 1)
-        expected = alpha * product + (beta * c.astype(np.float64) if beta else 0)
-        np.testing.assert_allclose(found, expected, rtol=1e-4 if code == "f32" else 1e-12, atol=1e-5)
-
-
-def test_gemm_of_a_part_of_a_matrix(run: Callable[..., None]) -> None:
-    rng = np.random.default_rng(2)
-    a, b, c = rng.normal(size=(8, 10)), rng.normal(size=(10, 9)), np.zeros((8, 12))
-    source = GEMM.format(code="f64", transpose_a=False, transpose_b=False, alpha=1, beta=0)
-    start = c[2:, 3:].ctypes.data
-    run(source, [blas().dgemm, 4, 5, 10, a[3:].ctypes.data, 10, b.ctypes.data, 9, start, 12], 0, 1)
-    expected = np.zeros((8, 12))
-    expected[2:6, 3:8] = a[3:7] @ b[:, :5]
-    np.testing.assert_allclose(c, expected, atol=1e-12)
-
-
-def test_gemm_in_a_long_loop_does_not_grow_the_stack(run: Callable[..., None]) -> None:
-    a, c = np.ones((1, 1)), np.zeros((1, 1))
-    source = GEMM.format(code="f64", transpose_a=False, transpose_b=False, alpha=1, beta=1)
-    words = [blas().dgemm, 1, 1, 1, a.ctypes.data, 1, a.ctypes.data, 1, c.ctypes.data, 1]
-    run(source, words, 0, 300_000)  # at 100 bytes a call, a stack of 8 MB would be full after 80,000
-    assert c[0, 0] == 300_000

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import subprocess
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 from graphc.runtime import native, pyfunction, threads
-from graphc.runtime.blas import blas
 from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.native import program_runner
 
@@ -236,7 +234,7 @@ def test_threads_run_at_once() -> None:
     def work(size: int) -> None:
         x, y = rng.random(size, np.float32), np.zeros(size, np.float32)
         words = table(x, y)
-        runner = program_runner(program(*[(kernel, words, size, 100)] * 5), status(), uses_blas=True)
+        runner = program_runner(program(*[(kernel, words, size, 100)] * 5), status())
         for _ in range(50):
             y[:] = 0
             if runner() != -1 or not np.allclose(y, x * 1.5 + 2):
@@ -248,53 +246,6 @@ def test_threads_run_at_once() -> None:
     for worker in workers:
         worker.join()
     assert failures == []
-
-
-BLAS_THREADS = """
-def kernel(args, lo, hi):
-    set_word(integer(args, 1), 0, call_int(integer(args, 0)))
-"""
-
-
-def test_blas_has_one_thread_during_a_run_and_its_own_again_after_it() -> None:
-    library = blas()
-    get_threads = ctypes.CFUNCTYPE(ctypes.c_int)(library.get_num_threads)
-    set_threads = ctypes.CFUNCTYPE(None, ctypes.c_int)(library.set_num_threads)
-    before, seen = get_threads(), np.zeros(1, np.int64)
-    words = table(library.get_num_threads, seen)
-    runner = program_runner(program((address(BLAS_THREADS), words, 1, 1)), status(), uses_blas=True)
-    try:
-        for count in (2, 1):
-            set_threads(count)
-            runner()
-            assert seen[0] == 1
-            assert get_threads() == count
-    finally:
-        set_threads(before)
-
-
-def test_blas_gets_its_threads_back_after_overlapping_runs() -> None:
-    library = blas()
-    get_threads = ctypes.CFUNCTYPE(ctypes.c_int)(library.get_num_threads)
-    set_threads = ctypes.CFUNCTYPE(None, ctypes.c_int)(library.set_num_threads)
-    before = get_threads()
-    set_threads(2)
-    try:
-        numbers = [np.zeros(1) for _ in range(4)]
-        tables = [table(number) for number in numbers]
-        kernel = address(SLEEP)
-        runners = [
-            program_runner(program((kernel, words, size, size)), status(), uses_blas=True)
-            for words, size in zip(tables, (300_000, 100_000, 1000, 10), strict=True)
-        ]
-        workers = [threading.Thread(target=lambda run=run: [run() for _ in range(20)]) for run in runners]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        assert get_threads() == 2
-    finally:
-        set_threads(before)
 
 
 def test_a_forked_child_runs_without_its_parents_team() -> None:
@@ -313,7 +264,7 @@ def kernel(args, lo, hi):
 [address] = load([KernelRequest(source, "kernel")])
 x = np.zeros(1000, np.int64)
 table = np.array([x.ctypes.data])
-run = program_runner(np.array([[address, table.ctypes.data, 1000, 10]]), np.zeros(3, np.int64), uses_blas=True)
+run = program_runner(np.array([[address, table.ctypes.data, 1000, 10]]), np.zeros(3, np.int64))
 threads.set_num_threads(2)
 run()
 child = os.fork()

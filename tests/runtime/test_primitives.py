@@ -75,4 +75,4 @@ def test_call_share() -> None:
 
 
 def test_all_primitives_are_named_as_they_are() -> None:
-    assert all(function._defn.__name__ == name for name, function in PRIMITIVES.items())
+    assert all(function.name == name for name, function in PRIMITIVES.items())

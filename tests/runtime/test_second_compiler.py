@@ -89,3 +89,11 @@ def test_its_work_is_used(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert statistics().disk_hits == hits + 1
     finally:
         set_num_threads(before)
+
+
+def test_the_costliest_stand_at_the_ends() -> None:
+    sources = {name: "x" * length for name, length in zip("abcde", (30, 10, 50, 20, 40), strict=True)}
+    assert "".join(module.costliest_at_the_ends(sources)) == "cabde"
+    sources["f"] = "a tile"
+    assert module.costliest_at_the_ends(sources)[0] == "f"
+    assert module.costliest_at_the_ends({}) == []

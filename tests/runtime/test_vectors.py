@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from numba import cfunc
 
 from graphc.runtime.emit import instruction, types
 from graphc.runtime.vectors import Word, loop
@@ -15,22 +14,23 @@ NUMBERS = [0, 1, 2, 3, 7, 8, 63, 1000003, 2**31 - 1, 2**31, 2**45 + 1, 2**51 - 1
 SIGNED = [*NUMBERS, *(-number for number in NUMBERS)]
 
 
-def compiled(operation: Callable[[Word, Word], Word]) -> Callable[[int, int], int]:
-    """A function of two numbers that emitted instructions compute."""
+Compile = Callable[..., Callable[[int, int], int]]
+
+
+def emitting(operation: Callable[[Word, Word], Word]) -> dict[str, Any]:
+    """The name of a function of kernels that an operation writes."""
 
     @instruction(types.int64, types.int64, types.int64)
     def emitted(builder: Any, a: Any, b: Any) -> Any:
         return operation(Word(builder, a), Word(builder, b)).value
 
-    def function(a: int, b: int) -> Any:
-        return emitted(a, b)
-
-    made = cfunc("int64(int64, int64)")(function)
-    return lambda a, b: int(made.ctypes(a, b))
+    return {"emitted": emitted}
 
 
-def test_division_is_that_of_python() -> None:
-    quotient, rest = compiled(lambda a, b: a // b), compiled(lambda a, b: a % b)
+def test_division_is_that_of_python(of_integers: Compile) -> None:
+    quotient, rest = (
+        of_integers("emitted(x, y)", emitting(each)) for each in (lambda a, b: a // b, lambda a, b: a % b)
+    )
     for divisor in NUMBERS[1:]:
         for number in SIGNED:
             for near in (number - 1, number, number + 1):
@@ -54,15 +54,17 @@ def test_division_is_that_of_python() -> None:
         (lambda a, b: a.select(a.within(b), 1, 0), lambda a, b: int(0 <= a < b) if b >= 0 else None),
     ],
 )
-def test_operators(operation: Callable[[Word, Word], Word], expected: Callable[[int, int], int | None]) -> None:
-    function = compiled(operation)
+def test_operators(
+    operation: Callable[[Word, Word], Word], expected: Callable[[int, int], int | None], of_integers: Compile
+) -> None:
+    function = of_integers("emitted(x, y)", emitting(operation))
     for a in (-9, -1, 0, 1, 4, 100):
         for b in (-3, 0, 1, 4, 99):
             if (wanted := expected(a, b)) is not None:
                 assert function(a, b) == wanted
 
 
-def test_loop_runs_so_many_times_and_moves_its_numbers() -> None:
+def test_loop_runs_so_many_times_and_moves_its_numbers(of_integers: Compile) -> None:
     def total(count: Word, step: Word) -> Word:
         builder = count.builder
         slot = builder.alloca(count.value.type)
@@ -75,6 +77,6 @@ def test_loop_runs_so_many_times_and_moves_its_numbers() -> None:
         loop(count, [(zero + 1, step)], body)
         return Word(builder, builder.load(slot))
 
-    function = compiled(total)
+    function = of_integers("emitted(x, y)", emitting(total))
     for count in (-2, 0, 1, 2, 7):
         assert function(count, 3) == sum(1 + 3 * i for i in range(count))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,12 @@ from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.reduce import accumulator, points, reduced_shape, require_items, require_numbers, tied_points
 from graphc.ir.ops.shape import reshape
 from graphc.ir.types import TensorType, int64, normalize_axis
+from graphc.record import record
 
 __all__ = ["argmax", "argmin", "cumsum"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArgAttrs:
     """``axis`` counts from the front; with ``keepdims`` it stays, with size 1."""
 
@@ -108,7 +108,7 @@ ARGMAX = _declare_place("argmax", "The place of the largest item along an axis."
 ARGMIN = _declare_place("argmin", "The place of the smallest item along an axis.", np.argmin, argmin)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CumsumAttrs:
     """``axis`` counts from the front; with ``reverse`` the sums run from the axis's end."""
 

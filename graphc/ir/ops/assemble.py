@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,13 +29,14 @@ from graphc.ir.ops.shape import (
     sample_array,
 )
 from graphc.ir.types import Shape, TensorType, normalize_axes, normalize_axis, shape_text, unify
+from graphc.record import record
 
 __all__ = ["concatenate", "flip", "pad", "roll", "split", "stack"]
 
 # --- slice -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SliceAttrs:
     """For each axis: the first item, how many, and the distance of one to the next, which may be negative.
 
@@ -173,7 +173,7 @@ def split(x: Operand, sections: int | Sequence[Size], axis: int = 0) -> list[Val
 # --- pad -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PadAttrs:
     """For each axis: new items before, after, and between each two of the operand's. None is negative."""
 
@@ -298,7 +298,7 @@ def pad(x: Operand, pad_width: Any, value: Operand = 0.0) -> Value:
 # --- concatenate -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConcatenateAttrs:
     axis: int
 

@@ -7,19 +7,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from graphc.errors import DTypeError, ShapeError
-from graphc.ir.dims import Size
 from graphc.ir.graph import Value
 from graphc.ir.operators import Operand
-from graphc.ir.ops.arithmetic import add, divide, multiply
-from graphc.ir.ops.choice import where
-from graphc.ir.ops.comparison import greater_equal, logical_not, logical_or, not_equal
+from graphc.ir.ops.arithmetic import divide
+from graphc.ir.ops.attend import attend, composed_attention
 from graphc.ir.ops.conversion import cast, float_dtype, promoted
-from graphc.ir.ops.creation import iota
 from graphc.ir.ops.leaves import as_value, dim_size
-from graphc.ir.ops.linalg import matmul
-from graphc.ir.ops.reduce import any
-from graphc.ir.ops.shape import expand_dims, reshape, swapaxes
-from graphc.ir.ops.softmax import softmax
+from graphc.ir.ops.shape import reshape
 from graphc.ir.ops.transcendental import sqrt
 from graphc.ir.source import scope
 from graphc.ir.types import Shape, broadcast_shapes, shape_text, unify
@@ -76,38 +70,14 @@ def attention(
     _check_shapes(queries, keys, values, given)
     with scope("attention"):
         factor = _scale(queries, scale)
-        keys = swapaxes(keys, -1, -2)
-        if given is None and not causal:
-            return _weighted(matmul(multiply(queries, factor), keys), values, dropout)
-        # Where scores are masked anyway, their scale costs nothing more.
-        scores = multiply(matmul(queries, keys), factor)
-        allowed = _causal(*scores.shape[-2:]) if causal else None
-        if given is None:
-            return _weighted(where(allowed, scores, -math.inf), values, dropout)
-        limits = bias[0] if bias else given
-        if allowed is not None:
-            limits = where(allowed, limits, -math.inf if bias else False)
-        some = not_equal(limits, -math.inf) if bias else limits
-        attends = any(some if some.ndim else reshape(some, (1,)), -1, keepdims=True)
-        # Of scores that are all -inf, the softmax would be NaN: a query without keys gets others, and then 0.
-        if bias:
-            scores = add(scores, where(attends, limits, 0.0))
-        else:
-            scores = where(logical_or(limits, logical_not(attends)), scores, -math.inf)
-        return where(attends, _weighted(scores, values, dropout), 0.0)
+        masks = [bias[0] if bias else given] if given is not None else []
+        masks = [reshape(each, (1,) * (2 - each.ndim) + each.shape) if each.ndim < 2 else each for each in masks]
+        if dropout is not None:
+            return composed_attention(queries, keys, values, factor, masks, causal, dropout)
+        return attend(queries, keys, values, factor, masks, causal)
 
 
-def _weighted(scores: Value, values: Value, dropout: Dropout | None) -> Value:
-    weights = softmax(scores)
-    return matmul(weights if dropout is None else dropout(weights), values)
-
-
-def _causal(queries: Size, keys: Size) -> Value:
-    """Whether a query may attend to a key: one at its own place, or before."""
-    return greater_equal(expand_dims(iota(queries, "int32"), 1), iota(keys, "int32"))
-
-
-def _scale(queries: Value, scale: Operand | None) -> Operand:
+def _scale(queries: Value, scale: Operand | None) -> Value:
     if scale is not None:
         given = as_value(scale, queries.dtype)
         if given.ndim:
@@ -115,7 +85,7 @@ def _scale(queries: Value, scale: Operand | None) -> Operand:
         return given
     depth = queries.shape[-1]
     if isinstance(depth, int):
-        return 1 / math.sqrt(max(depth, 1))
+        return as_value(1 / math.sqrt(max(depth, 1)), queries.dtype)
     return divide(1.0, sqrt(cast(dim_size(depth), queries.dtype)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,12 @@ from graphc.ir.source import origin
 from graphc.ir.substitute import substitute
 from graphc.ir.trees import Tree, flatten
 from graphc.ir.types import TensorType, unify_types
+from graphc.record import record
 
 __all__ = ["cond"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class CondAttrs:
     """Two graphs of the same operands, with results of the same types."""
 
@@ -58,7 +58,7 @@ def _evaluate(attrs: Any, choice: Array, *operands: Array) -> tuple[Array, ...]:
     return run_body(attrs.true if choice else attrs.false, operands)
 
 
-@dataclass(frozen=True)
+@record
 class _Branch:
     """The backward graph of a branch.
 

@@ -8,7 +8,6 @@ differentiation. S are the spatial sizes of the input, S' those of the result, K
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,11 +20,12 @@ from graphc.ir.ops.declare import same_dtype
 from graphc.ir.ops.shape import sample_array
 from graphc.ir.ops.window import add_windows, places, windows_of
 from graphc.ir.types import Shape, TensorType, shape_text, unify
+from graphc.record import record
 
 __all__: list[str] = []
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConvAttrs:
     """For each spatial axis: the step of the window, zeros before and after, the distance of a window's items.
 
@@ -38,14 +38,14 @@ class ConvAttrs:
     groups: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConvTransposeAttrs(ConvAttrs):
     """``sizes`` are the spatial sizes of the result: several give equally many windows."""
 
     sizes: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConvWeightAttrs(ConvAttrs):
     """``kernel`` are the spatial sizes of the weight."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.leaves import as_value, is_weak
 from graphc.ir.types import DType, TensorType, dtype_of, float32
+from graphc.record import record
 
 __all__ = ["cast"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CastAttrs:
     dtype: DType
 
@@ -60,11 +60,15 @@ def cast(x: Operand, dtype: DType | str | type) -> Value:
 
 def common_dtype(operands: Sequence[Operand]) -> DType:
     """The dtype that the operands meet in: NumPy's promotion, in which Python scalars are weak."""
-    strong = [as_value(operand).dtype for operand in operands if not is_weak(operand)]
+    scalars = [operand for operand in operands if is_weak(operand)]
+    strong = {as_value(operand).dtype for operand in operands if not is_weak(operand)}
     if not strong:
         return next(as_value(kind(0)).dtype for kind in (float, int, bool) if any(type(o) is kind for o in operands))
+    if len(strong) == 1:
+        (only,) = strong
+        if only.is_float or not scalars:  # nearly always: NumPy need not be asked
+            return only
     samples = [np.empty(0, dtype.numpy) for dtype in strong]
-    scalars = [operand for operand in operands if is_weak(operand)]
     return _at_least_float32(np.result_type(*samples, *scalars))
 
 

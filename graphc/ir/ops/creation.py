@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from graphc.ir.ops.conversion import cast, common_dtype, promoted
 from graphc.ir.ops.leaves import as_value, constant, dim_size
 from graphc.ir.ops.shape import as_size, broadcast_to, is_size, known_shape, reshape
 from graphc.ir.types import DType, TensorType, dtype_of, float32, int64, shape_text
+from graphc.record import record
 
 __all__ = [
     "arange",
@@ -42,7 +42,7 @@ DTypeLike = DType | str | type
 ShapeLike = Size | str | Iterable[Size | str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IotaAttrs:
     size: Size
     dtype: DType

@@ -11,7 +11,6 @@ depend on what is subtracted, m is a constant to differentiation, and the gradie
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -35,13 +34,14 @@ from graphc.ir.ops.shape import expand_dims, moveaxis, squeeze
 from graphc.ir.ops.statistics import mean, size_value
 from graphc.ir.ops.transcendental import exp, log
 from graphc.ir.types import DType, TensorType, int64, normalize_axis, shape_text, unify
+from graphc.record import record
 
 __all__ = ["cross_entropy", "nll_loss"]
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CrossEntropyAttrs:
     """Rows whose label is ``ignore_index`` have loss 0 and gradient 0; None where no row is ignored."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphc.errors import DTypeError, GradientError
@@ -17,11 +16,12 @@ from graphc.ir.ops.leaves import as_value, constant, placeholder
 from graphc.ir.source import phase
 from graphc.ir.substitute import substitute
 from graphc.ir.types import TensorType
+from graphc.record import record
 
 __all__ = ["custom_gradient", "grad", "jvp", "stop_gradient", "value_and_grad", "vjp"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DerivativeAttrs:
     """The inputs are ``outputs`` values to differentiate, then as many directions, then those to differentiate by."""
 
@@ -210,7 +210,7 @@ def stop_gradient(x: Operand) -> Value:
     return apply_one(STOP_GRADIENT, (as_value(x),))
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class CustomGradientAttrs:
     """Graphs of the results (of the arguments), and of the cotangents (of arguments and cotangents)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,12 @@ from graphc.ir.op import OpDef, Sample, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.arithmetic import multiply
 from graphc.ir.ops.leaves import Variable, as_value, variable
+from graphc.record import record
 
 __all__ = ["with_updates"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class UpdatesAttrs:
     """The inputs are the value, then the next values of these variables.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from graphc.errors import ShapeError
@@ -19,6 +18,7 @@ from graphc.ir.ops.linalg import matmul
 from graphc.ir.ops.reduce import any, sum
 from graphc.ir.ops.shape import moveaxis, reshape, transpose
 from graphc.ir.types import shape_text, unify
+from graphc.record import record
 
 __all__ = ["einsum"]
 
@@ -27,7 +27,7 @@ Labels: TypeAlias = tuple[str, ...]
 _NOMINAL_SIZE = 64  # what a symbolic size counts where contractions are put in order
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class _Term:
     """A value and the label of each of its axes."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,12 @@ from graphc.ir.ops.leaves import placeholder
 from graphc.ir.ops.transcendental import exp
 from graphc.ir.substitute import substitute
 from graphc.ir.types import TensorType
+from graphc.record import record
 
 __all__: list[str] = []
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class FusedAttrs:
     """The group as a graph: its inputs stand for the node's inputs, its outputs for the node's outputs."""
 
@@ -52,7 +52,7 @@ def _sample(x: Value, y: Value) -> Value:
 FUSED = registry.add(
     OpDef(
         "fused",
-        "Elementwise operations, and reductions over one set of axes at their ends, in one kernel.",
+        "Elementwise operations, operations by rows, and reductions over one set of axes at their ends, in one kernel.",
         infer=_infer,
         evaluate=lambda attrs, *arrays: run_body(attrs.body, arrays),
         vjp=no_gradient,  # groups are made after differentiation

@@ -5,7 +5,6 @@ Negative indices count from the end. An index outside its axis is a :class:`~gra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,11 +30,12 @@ from graphc.ir.types import (
     shape_text,
     unify,
 )
+from graphc.record import record
 
 __all__ = ["gather", "index_add", "one_hot", "scatter_add", "take"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AxisAttrs:
     axis: int
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -122,14 +121,14 @@ def _scaled(size: Size, factor: float) -> Size:
         raise ShapeError(f"interpolate: scale_factor {factor}", expected="a positive number")
     if isinstance(size, int):
         return math.floor(size * factor)
-    exact = Fraction(factor)
-    if exact.denominator > _EXACT:
+    numerator, denominator = float(factor).as_integer_ratio()
+    if denominator > _EXACT:
         raise ShapeError(
             f"interpolate: scale_factor {factor} for an axis of the symbolic size '{size}'",
             expected="a whole number, or a fraction of a small power of two",
             remedy="give the new size instead, as in size=size * 7 // 10",
         )
-    return size * exact.numerator // exact.denominator
+    return size * numerator // denominator
 
 
 def _numbers(count: Size, dtype: DType) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from graphc.ir.dims import Dim, Size, symbol, unnamed_symbol
 from graphc.ir.graph import Value
 from graphc.ir.op import Array, OpDef, Sample, no_gradient, registry
 from graphc.ir.types import DType, Shape, TensorType, dtype_of, float32, int64, shape_text
+from graphc.record import record
 
 __all__ = [
     "Variable",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlaceholderAttrs:
     dtype: DType
     shape: Shape
@@ -68,7 +69,7 @@ class Storage:
         self.default_update: Value | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VariableAttrs:
     storage: Storage = field(repr=False, hash=False)
     dtype: DType
@@ -147,7 +148,7 @@ class Variable(Value):
         object.__setattr__(self, name, value)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ConstantAttrs:
     """A literal. Two are equal when their dtypes, shapes and bits are."""
 
@@ -176,7 +177,7 @@ CONSTANT = registry.add(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DimSizeAttrs:
     size: Size
 

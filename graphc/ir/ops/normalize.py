@@ -8,7 +8,6 @@ With ``r = 1 / sqrt(mean(d**2) + eps)``, where ``d`` is the row, less its mean w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir.build import apply, apply_one
 from graphc.ir.graph import Node, Value
-from graphc.ir.op import Array, OpDef, Sample, registry
+from graphc.ir.op import Array, OpDef, RowFormula, RowStep, Sample, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.arithmetic import add, divide, multiply, negative, subtract
 from graphc.ir.ops.declare import same_dtype
@@ -25,11 +24,12 @@ from graphc.ir.ops.reduce import sum
 from graphc.ir.ops.statistics import mean, size_value
 from graphc.ir.ops.transcendental import rsqrt
 from graphc.ir.types import TensorType, shape_text, unify
+from graphc.record import record
 
 __all__: list[str] = []  # the public functions stand in normalization.py
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NormalizeAttrs:
     """``centered``: whether the mean of a row is taken away."""
 
@@ -84,6 +84,41 @@ def _decompose(node: Node) -> Sequence[Value]:
     return multiply(deviation, rstd), rstd
 
 
+_TOTAL = RowStep("total", "{0}", "add")
+
+
+def _rows(node: Node) -> RowFormula:
+    """The corrected two-pass algorithm (Chan, Golub, LeVeque, Algorithms for computing the sample variance, 1983).
+
+    The mean is the sum of ``shift`` and ``rest``, which is what rounding left of it. Where they are taken away stands a
+    fused operation, which is not reassociated: a sum of both would be rounded to the precision of a large mean.
+    """
+    if node.attrs.centered:
+        deviations: tuple[RowStep, ...] = (
+            _TOTAL,
+            RowStep("shift", "{total} / {size}"),
+            RowStep("deviation", "fma({dtype}(-1), {shift}, {0})"),
+            RowStep("left", "{deviation}", "add"),
+            RowStep("rest", "{left} / {size}"),
+        )
+        variance, result = (
+            "maximum({squares} / {size} - {rest} * {rest}, {dtype}(0))",
+            "fma({deviation}, {rstd}, -{rest} * {rstd})",
+        )
+    else:
+        deviations = (RowStep("deviation", "{0}"),)
+        variance, result = "{squares} / {size}", "{deviation} * {rstd}"
+    return RowFormula(
+        (
+            *deviations,
+            RowStep("squares", "{deviation} * {deviation}", "add"),
+            RowStep("rstd", f"rsqrt({variance} + {{1}})"),
+            RowStep("y", result),
+        ),
+        ("y", "rstd"),
+    )
+
+
 def _points(*shape: int) -> Array:
     return np.random.default_rng(6).normal(size=shape) * 2 + 1
 
@@ -109,6 +144,8 @@ NORMALIZE = registry.add(
         evaluate=_evaluate,
         vjp=_vjp,
         attrs=NormalizeAttrs,
+        cost=6,
+        rows=_rows,
         decompose=_decompose,
         samples=_samples,
     )
@@ -161,6 +198,15 @@ def _decompose_grad(node: Node) -> Sequence[Value]:
     return (multiply(rstd, _projected(g, y, node.attrs.centered)),)
 
 
+def _grad_rows(node: Node) -> RowFormula:
+    products = RowStep("products", "{0} * {1}", "add")
+    slope = RowStep("slope", "{products} / {size}")
+    if not node.attrs.centered:
+        return RowFormula((products, slope, RowStep("dx", "{2} * ({0} - {slope} * {1})")), ("dx",))
+    mean = RowStep("mean", "{total} / {size}")
+    return RowFormula((_TOTAL, products, mean, slope, RowStep("dx", "{2} * ({0} - {mean} - {slope} * {1})")), ("dx",))
+
+
 def _grad_vjp(node: Node, c: Value) -> tuple[Value, Value, Value]:
     """The operator on ``g`` is symmetric; by ``y`` it is quadratic."""
     g, y, rstd = node.inputs
@@ -196,6 +242,8 @@ NORMALIZE_GRAD = registry.add(
         evaluate=_evaluate_grad,
         vjp=_grad_vjp,
         attrs=NormalizeAttrs,
+        cost=6,
+        rows=_grad_rows,
         decompose=_decompose_grad,
         samples=_grad_samples,
     )

@@ -12,7 +12,6 @@ is number ``16 * w + b`` of its 64, which lets kernels compute, and store, sixte
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from graphc.ir.ops.creation import DTypeLike, ShapeLike, zeros_like
 from graphc.ir.ops.leaves import Variable, as_value, constant, is_weak, variable
 from graphc.ir.ops.shape import known_shape
 from graphc.ir.types import DType, Shape, TensorType, dtype_of, float32, float64, int64
+from graphc.record import record
 
 __all__: list[str] = []  # Generator is public as graphc.random.Generator
 
@@ -56,7 +56,7 @@ def philox(counter: tuple[Array, Array, Array, Array], key: tuple[int, int]) -> 
     return c0, c1, c2, c3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RandomAttrs:
     shape: Shape
     dtype: DType

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,12 @@ from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.ops.shape import sample_array
 from graphc.ir.ops.window import places
 from graphc.ir.types import Shape, TensorType, int32, shape_text, unify
+from graphc.record import record
 
 __all__: list[str] = []
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PoolAttrs:
     """The pooled axes, which are the last: their sizes, and the numbers of windows or bins along them."""
 
@@ -33,12 +33,12 @@ class PoolAttrs:
     outputs: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bins(PoolAttrs):
     """Bin ``i`` of ``n`` has the items from ``floor(i * size / n)`` to before ``ceil((i + 1) * size / n)``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Windows(PoolAttrs):
     """For each pooled axis: the size and the step of the window, where it starts, and the distance of its items.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,12 @@ from graphc.ir.ops.index import AxisAttrs
 from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.shape import broadcast_to, expand_dims, moveaxis, reshape
 from graphc.ir.types import DType, Shape, TensorType, bool_, int64, normalize_axes, shape_text
+from graphc.record import record
 
 __all__ = ["all", "any", "max", "min", "prod", "sum"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReduceAttrs:
     """``axes`` count from the front, in rising order; with ``keepdims`` they stay, with size 1."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,14 @@ from graphc.ir.ops.scan_gradient import scan_vjp
 from graphc.ir.ops.transcendental import tanh
 from graphc.ir.trees import Tree, flatten
 from graphc.ir.types import TensorType, int8, int64, promote, unify, unify_types
+from graphc.record import record
 
 __all__ = ["scan"]
 
 _STEP = "the step of a scan"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class ScanAttrs:
     """A step as a graph: from constants, state and slices to the next state and outputs, in this order.
 

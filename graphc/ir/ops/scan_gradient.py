@@ -8,7 +8,7 @@ zeros, or of sums over items that are there for all steps, it is one of these af
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphc.ir.build import apply
 from graphc.ir.closure import dependents
@@ -24,6 +24,7 @@ from graphc.ir.pullback import cotangents_of
 from graphc.ir.residuals import residuals
 from graphc.ir.source import origin
 from graphc.ir.substitute import substitute
+from graphc.record import record
 
 __all__ = ["scan_vjp"]
 
@@ -33,7 +34,7 @@ def scan_vjp(node: Node, *cotangents: Value | None) -> list[Value | None]:
     return _Backward(node, cotangents).run()
 
 
-@dataclass(frozen=True)
+@record
 class _Sum:
     """A cotangent of what all steps share, to be summed after the loop from operands that are there for every step."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -16,6 +15,7 @@ from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.leaves import as_shape, as_value
 from graphc.ir.types import Shape, TensorType, normalize_axes, normalize_axis, shape_text, unify
+from graphc.record import record
 
 __all__ = [
     "broadcast_to",
@@ -74,7 +74,7 @@ def axes_in_order(axes: int | Iterable[int], rank: int, what: str = "axis") -> l
 # --- reshape ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ShapeAttrs:
     shape: Shape
 
@@ -208,7 +208,7 @@ def squeeze(x: Operand, axis: int | Iterable[int] | None = None) -> Value:
 # --- transpose -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransposeAttrs:
     """Axis i of the result is axis ``axes[i]`` of the operand."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from graphc.errors import DTypeError
 from graphc.ir.build import apply_one
 from graphc.ir.graph import Node, Value
-from graphc.ir.op import Array, OpDef, Sample, registry
+from graphc.ir.op import Array, OpDef, RowFormula, RowStep, Sample, registry
 from graphc.ir.operators import Operand
 from graphc.ir.ops.arithmetic import divide, multiply, subtract
 from graphc.ir.ops.conversion import cast, float_dtype
@@ -73,6 +73,44 @@ def _decompose_log_softmax(node: Node) -> Sequence[Value]:
     return (subtract(shifted, log(sum(exp(shifted), node.attrs.axis, keepdims=True))),)
 
 
+_LARGEST = RowStep("largest", "{0}", "maximum")
+
+# Fused operations are not reassociated: the difference is that of the rounded item, whatever computed it, and the
+# logarithm is not first added to the largest item, whose precision it would get.
+_SHIFTED = RowStep("shifted", "fma({dtype}(-1), {largest}, {0})")
+
+
+def _softmax_rows() -> RowFormula:
+    return RowFormula(
+        (
+            _LARGEST,
+            _SHIFTED,
+            RowStep("exponential", "exp({shifted})", cost=10),
+            RowStep("total", "{exponential}", "add"),
+            RowStep("share", "{dtype}(1) / {total}"),
+            RowStep("y", "{exponential} * {share}"),
+        ),
+        ("y",),
+    )
+
+
+def _log_softmax_rows() -> RowFormula:
+    return RowFormula(
+        (
+            _LARGEST,
+            _SHIFTED,
+            RowStep("total", "exp({shifted})", "add", cost=10),
+            RowStep("logarithm", "log({total})"),
+            RowStep("y", "fma({dtype}(-1), {logarithm}, {shifted})"),
+        ),
+        ("y",),
+    )
+
+
+def _along_last(formula: RowFormula) -> Callable[[Node], RowFormula | None]:
+    return lambda node: formula if node.attrs.axis == node.output.ndim - 1 else None
+
+
 def _samples(build: Callable[..., Value]) -> Callable[[], list[Sample]]:
     def points(*shape: int) -> Array:
         return np.random.default_rng(4).normal(size=shape) * 3
@@ -93,7 +131,9 @@ def _samples(build: Callable[..., Value]) -> Callable[[], list[Sample]]:
     return make
 
 
-def _declare(name: str, doc: str, evaluate: Any, vjp: Any, decompose: Any, build: Callable[..., Value]) -> OpDef:
+def _declare(
+    name: str, doc: str, evaluate: Any, vjp: Any, rows: RowFormula, decompose: Any, build: Callable[..., Value]
+) -> OpDef:
     return registry.add(
         OpDef(
             name,
@@ -102,6 +142,8 @@ def _declare(name: str, doc: str, evaluate: Any, vjp: Any, decompose: Any, build
             evaluate=evaluate,
             vjp=vjp,
             attrs=AxisAttrs,
+            cost=16,
+            rows=_along_last(rows),
             decompose=decompose,
             samples=_samples(build),
         )
@@ -147,6 +189,7 @@ SOFTMAX = _declare(
     "exp(x - max x) / sum exp(x - max x) along an axis.",
     _evaluate_softmax,
     _softmax_vjp,
+    _softmax_rows(),
     _decompose_softmax,
     softmax,
 )
@@ -155,6 +198,7 @@ LOG_SOFTMAX = _declare(
     "x - max x - log sum exp(x - max x) along an axis.",
     _evaluate_log_softmax,
     _log_softmax_vjp,
+    _log_softmax_rows(),
     _decompose_log_softmax,
     log_softmax,
 )

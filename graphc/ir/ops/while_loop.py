@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,14 @@ from graphc.ir.ops.reduce import sum
 from graphc.ir.ops.scan import initial_state, next_state
 from graphc.ir.trees import flatten
 from graphc.ir.types import TensorType, unify_types
+from graphc.record import record
 
 __all__ = ["while_loop"]
 
 _STEP = "the step of a while_loop"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class WhileAttrs:
     """A condition and a step, both of constants and state in this order.
 

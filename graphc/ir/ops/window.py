@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from graphc.ir.ops.leaves import as_value
 from graphc.ir.ops.reduce import require_numbers
 from graphc.ir.ops.shape import axes_in_order, known_shape, sample_array
 from graphc.ir.types import Shape, TensorType, shape_text, unify
+from graphc.record import record
 
 __all__ = ["overlap_add", "sliding_window"]
 
@@ -58,7 +58,7 @@ def numbers_for_axes(given: Any, count: int, what: str, least: int = 0) -> tuple
 # --- sliding_window --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WindowAttrs:
     """For each of ``axes``: how many items a window has, and the distances between windows and between their items."""
 
@@ -199,7 +199,7 @@ def _axes_text(axis: int | Sequence[int] | None, axes: tuple[int, ...]) -> str:
 # --- overlap_add -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OverlapAttrs:
     """For each of ``axes``: its size in the result, and the distances between windows and between their items."""
 

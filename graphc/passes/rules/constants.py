@@ -17,7 +17,7 @@ from graphc.passes.rewrite import Matcher
 
 __all__ = ["array_of", "fold", "literal", "operand_and_scalar", "scalar_of"]
 
-_FOLDED_ITEMS = 4096
+_FOLDED_ITEMS = 1 << 16
 
 
 def array_of(value: Value, matcher: Matcher) -> Array | None:
@@ -53,7 +53,7 @@ def literal(number: object, dtype: DType) -> Value:
 def fold(node: Node, matcher: Matcher) -> Sequence[Value] | None:
     """The results of a node as literals, if all its inputs are, and the results need no more memory than these.
 
-    Results of up to 4096 items may be larger. Repetition is not written out. What may fault is left to be reported
+    Results of up to 65,536 items may be larger. Repetition is not written out. What may fault is left to be reported
     when the graph is run.
     """
     arrays = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from graphc.ir.dims import Size
 from graphc.ir.graph import Node
 from graphc.ir.types import DType, TensorType
+from graphc.record import record
 from graphc.runtime.views import View
 
 __all__ = ["CODES", "Kernel", "KernelRegistry", "code", "kernel_for", "kernels", "view_kernel_for", "view_kernels"]
@@ -30,7 +33,7 @@ def code(dtype: DType) -> str:
     return CODES[dtype.name]
 
 
-@dataclass(frozen=True)
+@record
 class Kernel:
     """A piece of compiled work over contiguous buffers.
 
@@ -47,8 +50,7 @@ class Kernel:
         scratch: types of memory that it needs while it runs.
         work: an estimate of the scalar operations of the whole range.
         faults: whether it may find a fault in data.
-        routines: what it calls by address: ``"sgemm"`` or ``"dgemm"`` of BLAS, ``"product_f32"`` or ``"product_f64"``.
-            How BLAS's range is cut may change the last bits, so sizes alone decide it.
+        routines: what it calls by address: ``"product_f32"`` or ``"product_f64"``.
         grain: the least part of the range that is worth a call.
     """
 
@@ -68,8 +70,16 @@ ViewMaker: TypeAlias = Callable[[Node, Sequence[View], Sequence[View]], Kernel]
 M = TypeVar("M")
 
 
+@functools.cache
+def _import_all() -> None:
+    """Import every file of kernels, which registers them: a process whose programs are cached never does."""
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__, f"{__package__}."):
+        importlib.import_module(module.name)
+
+
 class KernelRegistry(Mapping[str, M]):
-    """Makers of kernels by the name of the operation that they compute."""
+    """Makers of kernels by the name of the operation that they compute; the first look imports them all."""
 
     def __init__(self) -> None:
         self._makers: dict[str, M] = {}
@@ -81,12 +91,15 @@ class KernelRegistry(Mapping[str, M]):
         self._makers[name] = maker
 
     def __getitem__(self, name: str) -> M:
+        _import_all()
         return self._makers[name]
 
     def __iter__(self) -> Iterator[str]:
+        _import_all()
         return iter(self._makers)
 
     def __len__(self) -> int:
+        _import_all()
         return len(self._makers)
 
 

@@ -1,35 +1,26 @@
-"""Matrix products: large ones through BLAS from native code, smaller ones by our own routine, integers by loops."""
+"""Matrix products: those of floating-point numbers by our own routine, those of integers by loops."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphc.ir.dims import Size, maximum, product
+from graphc.ir.dims import Size, ceil_divide, maximum, product
 from graphc.ir.types import DType
 from graphc.runtime.kernels.base import Kernel, code
 from graphc.runtime.kernels.product import panel_width
 from graphc.runtime.views import View
 
-__all__ = ["BLAS_WORK", "blas_layout", "gemm_kernel", "integer_matmul_kernel"]
+__all__ = ["gemm_kernel", "integer_matmul_kernel"]
 
 
-BLAS_WORK = 1 << 27
-"""Products of so many multiplications go to BLAS, which blocks for the larger caches too."""
+_BLOCK = 256
+"""Rows of the result that a task does, of at most so many columns as can be packed at once."""
 
+_LEAST_ROWS, _MANY_COLUMNS = 192, 64
+"""Where rows are cut every task packs all of B: it should have many of them, and B few columns."""
 
-def blas_layout(view: View) -> bool | None:
-    """Whether BLAS must read a view's matrices transposed; None where it cannot read them at all."""
-    (height, width), (down, across) = view.shape[-2:], view.strides[-2:]
-    if (across == 1 or width == 1) and (height == 1 or _is_leading(down)):
-        return False
-    if (down == 1 or height == 1) and (width == 1 or _is_leading(across)):
-        return True
-    return None
-
-
-def _is_leading(stride: Size) -> bool:
-    """Whether BLAS takes a stride as a leading dimension: neither a repetition nor backwards."""
-    return stride != 0 and maximum(stride, 0) == stride
+_PACKED = 8
+"""A product with fewer rows or columns takes as long as one with so many: it waits for the larger operand."""
 
 
 class _Words:
@@ -68,17 +59,19 @@ def _batch(views: Sequence[View], names: Sequence[str], words: _Words, shape: Se
 
 
 def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool = False) -> Kernel:
-    """``out = a @ b``, or ``beta * c + alpha * (a @ b)``, for operands that :func:`blas_layout` accepts.
+    """``out = a @ b``, or ``beta * c + alpha * (a @ b)``, for operands of any strides.
 
     The buffers are a, b, out; or c, a, b, alpha, beta, out. With ``shared``, c and out are one memory. The outer
-    range is the columns of the result, so that no part of B is packed twice, or its rows where it has few columns;
-    for a batch, the matrices. All layouts share one source: strides, and which range is cut, are arguments.
+    range of a batch is its matrices. That of a single product is the columns of the result, of each block of rows in
+    turn, or its rows where it has few columns. All layouts share one source: strides, and which range is cut, are
+    arguments.
     """
     kind = code(out.buffer.dtype)
     size = out.buffer.dtype.itemsize
     batch = out.shape[:-2]
     (m, k), n = a.shape[-2:], b.shape[-1]
-    by_columns = not batch and (_nominal(n) >= 64 or _nominal(n) >= _nominal(m))
+    panel = panel_width(kind)
+    by_columns = not batch and (_nominal(n) >= _MANY_COLUMNS or _nominal(n) >= _nominal(m))
     words = _Words(3 if c is None else 6)
     pa, pb, pc = ("p0", "p1", "p2") if c is None else ("p1", "p2", "p5")
     alpha, beta = f"{kind}(1)", f"{kind}(0)"
@@ -92,20 +85,25 @@ def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool
         ("a_column", a.strides[-1]),
         ("b_row", b.strides[-2]),
         ("b_column", b.strides[-1]),
-        ("trans_a", int(bool(blas_layout(a)))),
-        ("trans_b", int(bool(blas_layout(b)))),
     ):
         words.read(name, value)
     if batch:
-        part = [*_batch((a, b, out), ("ia", "ib", "ic"), words, batch), "rows = m", "columns = n"]
+        part = [*_batch((a, b, out), ("ia", "ib", "ic"), words, batch), "rows, columns = m, n"]
     else:
         words.read("by_columns", int(by_columns))
+        words.lines += [
+            f"    blocks = max((m + {_BLOCK // 2}) // {_BLOCK}, 1)",
+            "    height = (m + blocks - 1) // blocks",
+            f"    width = (n + {panel - 1}) // {panel} * {panel} if by_columns else m",
+        ]
         part = [
-            f"ia = {words.read('a_start', a.offset)} + (0 if by_columns else lo * a_row)",
-            f"ib = {words.read('b_start', b.offset)} + (lo * b_column if by_columns else 0)",
-            "ic = lo if by_columns else lo * n",
-            "rows = m if by_columns else hi - lo",
-            "columns = hi - lo if by_columns else n",
+            "first, last = at % width, min(at % width + hi - at, width)",
+            "row, column = (at // width * height, first) if by_columns else (first, 0)",
+            "rows, columns = (max(min(height, m - row), 0), min(last, n) - first) if by_columns else (last - first, n)",
+            f"ia = {words.read('a_start', a.offset)} + row * a_row",
+            f"ib = {words.read('b_start', b.offset)} + column * b_column",
+            "ic = row * n + column",
+            "at += last - first",
         ]
     if c is not None and not shared:
         part += [
@@ -115,30 +113,26 @@ def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool
         ]
     operands = [f"{pointer} + {index} * {size}" for pointer, index in ((pa, "ia"), (pb, "ib"), (pc, "ic"))]
     part += [
-        f"if m * n * k < {BLAS_WORK}:",
-        f"    call_product_{kind}(routine, {operands[0]}, a_row, a_column, {operands[1]}, b_row, b_column,",
-        f"                     {operands[2]}, n, rows, columns, k, {alpha}, {beta})",
-        "else:",
-        "    a_leading = max(a_column if trans_a else a_row, m if trans_a else k)",
-        "    b_leading = max(b_column if trans_b else b_row, k if trans_b else n)",
-        f"    call_gemm_{kind}(blas, trans_a != 0, trans_b != 0, rows, columns, k, {alpha}, {operands[0]}, a_leading,",
-        f"                  {operands[1]}, b_leading, {beta}, {operands[2]}, n)",
+        f"call_product_{kind}(routine, {operands[0]}, a_row, a_column, {operands[1]}, b_row, b_column,",
+        f"             {operands[2]}, n, rows, columns, k, {alpha}, {beta})",
     ]
-    after = words.count
-    lines = [*words.lines, f"    routine = integer(args, {after})", f"    blas = integer(args, {after + 1})"]
-    if batch:
-        lines.append("    for t in range(lo, hi):")
-    lines += [f"{'        ' if batch else '    '}{line}" for line in part]
+    lines = [*words.lines, f"    routine = integer(args, {words.count})"]
+    lines += ["    for t in range(lo, hi):"] if batch else ["    at = lo", "    while at < hi:"]
+    lines += [f"        {line}" for line in part]
     return Kernel(
         "matmul" if c is None else "gemm",
         "def kernel(args, lo, hi):\n" + "\n".join(lines) + "\n",
-        product(batch) if batch else n if by_columns else m,
+        product(batch) if batch else _blocks(m) * ceil_divide(n, panel) * panel if by_columns else m,
         tuple(words.sizes),
-        work=2 * product(out.shape) * k,
-        routines=(f"product_{kind}", "sgemm" if kind == "f32" else "dgemm"),
-        # Where rows are cut every task packs B again: it should have many of them.
-        grain=1 if batch else panel_width(kind) if by_columns else 192,
+        work=2 * product(batch) * maximum(m, _PACKED) * maximum(n, _PACKED) * k,
+        routines=(f"product_{kind}",),
+        grain=1 if batch else panel if by_columns else _LEAST_ROWS,
     )
+
+
+def _blocks(rows: Size) -> Size:
+    """Into how many blocks rows are cut, of about :data:`_BLOCK` each."""
+    return maximum((rows + _BLOCK // 2) // _BLOCK, 1)
 
 
 def _nominal(size: Size) -> int:

@@ -17,12 +17,12 @@ Order of the loops, and what may run in parallel; "first" and "innermost" are me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from graphc.ir.dims import Size, ceil_divide, exact_quotient, product
-from graphc.ir.graph import Graph, Node, Value
-from graphc.ir.types import DType, Shape
+from graphc.ir.graph import Graph, Value
+from graphc.ir.types import Shape
 from graphc.runtime.kernels.base import Kernel, code
+from graphc.runtime.kernels.nest import Axis, Source, aligned, combined, expression, identity, merged, result_strides
 from graphc.runtime.views import View, memory_order
 
 __all__ = ["BLOCK", "block_count", "loop_kernel", "loop_space", "result_order"]
@@ -30,28 +30,8 @@ __all__ = ["BLOCK", "block_count", "loop_kernel", "loop_space", "result_order"]
 BLOCK = 16384
 """Items that one partial result of a full reduction covers, at least."""
 
-_COMBINE = {
-    "add": "{0} + {1}",
-    "multiply": "{0} * {1}",
-    "maximum": "maximum({0}, {1})",
-    "minimum": "minimum({0}, {1})",
-    "or": "{0} | {1}",
-    "and": "{0} & {1}",
-}
-
-
-def _identity(reduction: str, dtype: DType) -> str:
-    """What a reduction of nothing gives, as text."""
-    name = code(dtype)
-    if reduction in ("add", "multiply"):
-        return f"{name}({int(reduction == 'multiply')})"
-    if dtype.is_bool:
-        return f"b1({reduction in ('and', 'minimum')})"
-    if dtype.is_float:
-        return f"{name}({'-' if reduction == 'maximum' else ''}1e999)"
-    bits = dtype.itemsize * 8
-    low, high = (0, 2**bits - 1) if dtype.name == "uint8" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return f"{name}({low + 1} - 1)" if reduction == "maximum" else f"{name}({high})"
+_WAITING = 4
+"""How much longer an operation takes in a polynomial, each of which waits for the one before, than a lone one."""
 
 
 def loop_space(body: Graph) -> Shape:
@@ -78,61 +58,17 @@ def result_order(value: Value, order: Sequence[int]) -> tuple[int, ...]:
     return tuple(kept.index(axis) for axis in order if axis in kept)
 
 
-@dataclass
-class _Axis:
-    """A loop: its length, whether it is reduced, and each operand's stride."""
-
-    size: Size
-    reduced: bool
-    strides: list[Size]
-
-
-def _aligned(view: View, space: Shape) -> list[Size]:
-    """The strides of an input for the axes of the space: 0 where it is broadcast."""
-    extra = len(space) - len(view.shape)
-    return [0] * extra + [0 if size == 1 else stride for size, stride in zip(view.shape, view.strides, strict=True)]
-
-
-def _result_strides(value: Value, view: View, space: Shape) -> list[Size]:
-    """The strides of an output: 0 along the axes that it is reduced over."""
-    if value.node.op.reduction is None:
-        return _aligned(view, space)
-    axes: tuple[int, ...] = value.node.attrs.axes
-    if value.node.attrs.keepdims:
-        return [0 if axis in axes else stride for axis, stride in enumerate(view.strides)]
-    kept = iter(view.strides)
-    return [0 if axis in axes else next(kept) for axis in range(len(space))]
-
-
-def _merged(axes: Sequence[_Axis]) -> list[_Axis]:
-    """Without axes of size 1; neighbours that all operands step through alike as one."""
-    result: list[_Axis] = []
-    for axis in axes:
-        if axis.size == 1:
-            continue
-        outer = result[-1] if result else None
-        if (
-            outer is not None
-            and outer.reduced == axis.reduced
-            and all(a == b * axis.size for a, b in zip(outer.strides, axis.strides, strict=True))
-        ):
-            result[-1] = _Axis(outer.size * axis.size, axis.reduced, axis.strides)
-        else:
-            result.append(axis)
-    return result
-
-
-def _axes(body: Graph, inputs: Sequence[View], outputs: Sequence[View], partial: bool) -> list[_Axis]:
+def _axes(body: Graph, inputs: Sequence[View], outputs: Sequence[View], partial: bool) -> list[Axis]:
     space, reduced = loop_space(body), _reduced_axes(body)
-    strides = [_aligned(view, space) for view in inputs] + [
-        [0] * len(space) if partial and value.node.op.reduction else _result_strides(value, view, space)
+    strides = [aligned(view, space) for view in inputs] + [
+        [0] * len(space) if partial and value.node.op.reduction else result_strides(value, view, space)
         for value, view in zip(body.outputs, outputs, strict=True)
     ]
     # What is written item by item decides the order of the loops, else what is read; the larger operands first.
     written = [s for s, value in zip(strides[len(inputs) :], body.outputs, strict=True) if not value.node.op.reduction]
     read = sorted(strides[: len(inputs)], key=lambda s: sum(stride == 0 for stride in s))
     order = memory_order([*written, *read, *strides[len(inputs) :]], space)
-    return _merged([_Axis(space[i], i in reduced, [s[i] for s in strides]) for i in order])
+    return merged([Axis(space[i], i in reduced, [s[i] for s in strides]) for i in order])
 
 
 def block_count(body: Graph, inputs: Sequence[View], outputs: Sequence[View]) -> Size | None:
@@ -151,45 +87,6 @@ def _block_length(first: Size, items: Size) -> int:
     """How many steps of the first axis make a block: as many as have about :data:`BLOCK` items, where that is known."""
     inner = exact_quotient(items, first) if first != 0 else None
     return max(1, BLOCK // inner) if isinstance(inner, int) and inner > 0 else 1
-
-
-class _Source:
-    """Lines of a kernel, and the words that it reads its sizes from."""
-
-    def __init__(self, buffers: int) -> None:
-        self.sizes: list[Size] = []
-        self.header = [f"    p{i} = integer(args, {i})" for i in range(buffers)]
-        self.lines: list[str] = []
-        self._words = buffers
-        self._names: dict[Size, str] = {}
-
-    def size(self, size: Size, prefix: str) -> str:
-        """The name of a size in the source; each is read once."""
-        if size not in self._names:
-            name = f"{prefix}{len(self.sizes)}"
-            self.header.append(f"    {name} = integer(args, {self._words + len(self.sizes)})")
-            self.sizes.append(size)
-            self._names[size] = name
-        return self._names[size]
-
-    def add(self, depth: int, line: str) -> None:
-        self.lines.append("    " * (depth + 1) + line)
-
-    def index(self, offset: Size, strides: Sequence[Size]) -> str:
-        """The index of an item: the loops' counters ``i0``, ``i1`` ... times strides."""
-        terms = []
-        for axis, stride in enumerate(strides):
-            if stride != 0:
-                terms.append(f"i{axis}" if stride == 1 else f"i{axis} * {self.size(stride, 's')}")
-        if offset != 0:
-            terms.append(self.size(offset, "o"))
-        return " + ".join(terms) or "0"
-
-
-def _expression(node: Node, names: Mapping[Value, str]) -> str:
-    assert node.op.expression is not None
-    text = node.op.expression.format(*(names[value] for value in node.inputs))
-    return f"{code(node.output.dtype)}({text})"
 
 
 def loop_kernel(
@@ -211,7 +108,7 @@ def loop_kernel(
         partial: compute a partial result for each block of the first axis.
     """
     axes = _axes(body, inputs, outputs, partial)
-    source = _Source(len(inputs) + len(outputs))
+    source = Source(len(inputs) + len(outputs))
     # A result that overwrites an operand goes through the operand's pointer: LLVM then sees one memory, item by item,
     # and vectorises the loop.
     numbers = [*range(len(inputs)), *(shared.get(i, len(inputs) + i) for i in range(len(outputs)))]
@@ -247,14 +144,13 @@ def loop_kernel(
             source.add(depth, f"{values[value]} = load_{code(value.dtype)}_{numbers[i]}(p{i}, {operands[i]})")
         for node in body.nodes:
             if node.op.expression is not None:
-                source.add(depth, f"{values[node.output]} = {_expression(node, values)}")
+                source.add(depth, f"{values[node.output]} = {expression(node, values)}")
         for value in dict.fromkeys(body.outputs):
             if value.node.op.reduction is None:
                 store(depth, value, values[value])
 
     def combine(value: Value, total: str) -> str:
-        template = _COMBINE[value.node.op.reduction or ""]
-        return f"{code(value.dtype)}({template.format(total, values[value.node.inputs[0]])})"
+        return combined(value.node.op.reduction or "", value.dtype, total, values[value.node.inputs[0]])
 
     if not kept:
         source.add(0, f"for {'block' if partial else '_'} in range(lo, hi):")
@@ -266,10 +162,10 @@ def loop_kernel(
     if in_memory:
         loop(depth, kept[-1])
         for value in dict.fromkeys(reductions):
-            store(depth + 1, value, _identity(value.node.op.reduction or "", value.dtype))
+            store(depth + 1, value, identity(value.node.op.reduction or "", value.dtype))
     else:
         for value in dict.fromkeys(reductions):
-            source.add(depth, f"t{values[value]} = {_identity(value.node.op.reduction or '', value.dtype)}")
+            source.add(depth, f"t{values[value]} = {identity(value.node.op.reduction or '', value.dtype)}")
     inner = depth
     for axis in order[len(outer) :]:
         loop(inner, axis)
@@ -292,7 +188,7 @@ def loop_kernel(
         extent = next(
             view.buffer.items for value, view in zip(body.outputs, outputs, strict=True) if value.node.op.reduction
         )
-    weight = len(body.inputs) + sum(node.op.cost for node in body.nodes)
+    weight = len(body.inputs) + sum(_WAITING * node.op.cost if node.op.cost > 1 else 1 for node in body.nodes)
     text = "def kernel(args, lo, hi):\n" + "\n".join([*source.header, *source.lines]) + "\n"
     grain = 64 if in_memory and parallel == kept[-1] else 1024 if len(axes) == 1 and kept else 1
     return Kernel(name, text, extent, tuple(source.sizes), work=items * weight, grain=grain)

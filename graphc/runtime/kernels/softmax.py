@@ -1,4 +1,4 @@
-"""Softmax and its logarithm: passes for the maximum, the exponentials with their sum, and the results."""
+"""Softmax and its logarithm along another axis than the last: maxima, exponentials with their sums, then results."""
 
 from __future__ import annotations
 
@@ -12,62 +12,19 @@ _WORK = 16  # scalar operations for an item
 
 @kernel_for("softmax", "log_softmax")
 def softmax(node: Node) -> Kernel:
-    """One row or column after another."""
+    """One column after another; along the last axis it goes by rows, see rows.py."""
     outer, size, inner = around(node.output.shape, node.attrs.axis)
-    dtype, work = node.output.dtype, _WORK * node.output.size
-    name = node.op.name
-    if inner == 1:
-        rows = _softmax_rows if name == "softmax" else _log_softmax_rows
-        return Kernel(name, rows(code(dtype)), outer, (size,), work=work)
+    dtype = node.output.dtype
     columns = TensorType(dtype, (outer * inner,))
     return Kernel(
-        name,
-        _columns(code(dtype), name),
+        node.op.name,
+        _columns(code(dtype), node.op.name),
         outer * inner,
         (size, inner),
         scratch=(columns, columns),
-        work=work,
+        work=_WORK * node.output.size,
         grain=column_grain(dtype),
     )
-
-
-def _softmax_rows(dtype: str) -> str:
-    return f"""
-def kernel(args, lo, hi):
-{read_words("x", "y", "size")}
-    for row in range(lo, hi):
-        start = row * size
-        largest = {dtype}(-1e999)
-        for i in range(start, start + size):
-            largest = maximum(largest, load_{dtype}_0(x, i))
-        total = {dtype}(0)
-        for i in range(start, start + size):
-            item = exp(load_{dtype}_0(x, i) - largest)
-            store_{dtype}_1(y, i, item)
-            total += item
-        share = {dtype}(1) / total
-        for i in range(start, start + size):
-            store_{dtype}_1(y, i, load_{dtype}_1(y, i) * share)
-"""
-
-
-def _log_softmax_rows(dtype: str) -> str:
-    # A fused operation is not reassociated: x - (largest + logarithm) would be rounded to the precision of largest.
-    return f"""
-def kernel(args, lo, hi):
-{read_words("x", "y", "size")}
-    for row in range(lo, hi):
-        start = row * size
-        largest = {dtype}(-1e999)
-        for i in range(start, start + size):
-            largest = maximum(largest, load_{dtype}_0(x, i))
-        total = {dtype}(0)
-        for i in range(start, start + size):
-            total += exp(load_{dtype}_0(x, i) - largest)
-        logarithm = log(total)
-        for i in range(start, start + size):
-            store_{dtype}_1(y, i, fma({dtype}(-1), logarithm, load_{dtype}_0(x, i) - largest))
-"""
 
 
 def _columns(dtype: str, name: str) -> str:

@@ -58,12 +58,13 @@ def reference(
     return sdpa(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
 
 
-def check(arrays: list[Array], **options: Any) -> None:
+def check(arrays: list[Array], atol: float = 1e-12, **options: Any) -> None:
     """Results and gradients by all floats, of the mask too; it is the last array where there are four."""
     check_against_torch(
         lambda q, k, v, *mask: gr.attention(q, k, v, *mask, **options),
         lambda q, k, v, *mask: reference(q, k, v, *mask, **options),
         arrays,
+        atol=atol,
     )
 
 
@@ -136,7 +137,7 @@ def test_a_mask_with_nan_shows() -> None:
 
 def test_large_scores() -> None:
     q, k, v = operands(SHAPES["batch"])
-    check([q * 1e4, k, v])
+    check([q * 1e4, k, v], atol=1e-10)  # of gradients that are sums of numbers of the size of q
 
 
 def test_gradient_of_the_scale_and_second_derivatives() -> None:
@@ -203,18 +204,25 @@ def test_open_depth() -> None:
 
 
 def test_operands_read_through_strides() -> None:
-    """Heads split off by a transpose are multiplied where they lie: the only copy brings them together again."""
+    """Heads split off by a transpose are read where they lie, and written where they are brought together again."""
     x = [gr.placeholder(("n", 5, 12), "float32", name) for name in "qkv"]
     heads = [gr.swapaxes(gr.reshape(value, (*value.shape[:2], 3, 4)), 1, 2) for value in x]
     merged = gr.reshape(gr.swapaxes(gr.attention(*heads, causal=True), 1, 2), x[0].shape)
     function = gr.compile(x, merged)
-    steps = [step.name for step in function.plan_for(n=2).steps]
-    assert steps.count("matmul") == 2
-    assert steps.count("softmax") == 1
-    assert steps.count("copy") == 1
-    assert len(steps) <= 7
+    assert [step.name for step in function.plan_for(n=2).steps] == ["attention"]
     arrays = [points(2, 5, 12).astype(np.float32) for _ in x]
     np.testing.assert_allclose(function(*arrays), gr.evaluate(merged, dict(zip(x, arrays, strict=True))), 1e-5, 1e-6)
+
+
+def test_gradient_of_joined_projections_is_written_in_place() -> None:
+    x, g = gr.placeholder(("n", 5, 36), "float32"), gr.placeholder(("n", 5, 12), "float32")
+    heads = [gr.swapaxes(each, 1, 2) for each in gr.split(gr.reshape(x, (*x.shape[:2], 9, 4)), 3, axis=2)]
+    merged = gr.reshape(gr.swapaxes(gr.attention(*heads, causal=True), 1, 2), g.shape)
+    gradient = gr.vjp(merged, x, g)
+    function = gr.compile([x, g], gradient)
+    assert "copy" not in [step.name for step in function.plan_for(n=2).steps]
+    arrays = [points(2, 5, 36).astype(np.float32), points(2, 5, 12).astype(np.float32)]
+    np.testing.assert_allclose(function(*arrays), gr.evaluate(gradient, {x: arrays[0], g: arrays[1]}), 1e-5, 1e-6)
 
 
 def test_stands_in_a_scope_of_its_own() -> None:

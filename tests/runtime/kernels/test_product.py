@@ -96,11 +96,41 @@ def test_cutting_changes_no_bit(kind: str) -> None:
     m, k, n = 40, 2 * DEPTH + 10, 5 * panel_width(kind) + 3
     a, b, c = operands(kind, m, k, n)
     whole = multiply(kind, a, b, c.copy())
-    for cut in (1, 6, 17):
+    for cut in (2, 6, 17):
         rows = np.concatenate([multiply(kind, a[i : i + cut], b, c[i : i + cut].copy()) for i in range(0, m, cut)])
         assert rows.tobytes() == whole.tobytes()
-    columns = np.concatenate([multiply(kind, a, b[:, j : j + 7], c[:, j : j + 7].copy()) for j in range(0, n, 7)], 1)
+    columns = np.concatenate([multiply(kind, a, b[:, j : j + 9], c[:, j : j + 9].copy()) for j in range(0, n, 9)], 1)
     assert columns.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("kind", DTYPES)
+@pytest.mark.parametrize("n", [1, 40])
+def test_cutting_a_row_or_a_column_changes_no_bit(kind: str, n: int) -> None:
+    k = 2 * DEPTH + 11
+    for transposed in (False, True):
+        a, b, _ = operands(kind, 1, k, n)
+        b = np.asfortranarray(b) if transposed else b
+        whole = multiply(kind, a, b, np.zeros((1, n), DTYPES[kind]))
+        np.testing.assert_allclose(whole, a.astype(np.float64) @ b.astype(np.float64), rtol=1e-4, atol=1e-4)
+        parts = [
+            multiply(kind, a, b[:, j : j + 7], np.zeros((1, n), DTYPES[kind])[:, j : j + 7]) for j in range(0, n, 7)
+        ]
+        assert np.concatenate(parts, 1).tobytes() == whole.tobytes()
+        column = multiply(kind, b.T, a.T, np.zeros((n, 1), DTYPES[kind]))
+        assert column.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("kind", DTYPES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_sizes_around_the_blocks_for_the_second_cache(kind: str, transposed: bool) -> None:
+    m, k, n = 96 + 7, DEPTH + 5, 16 * panel_width(kind) + panel_width(kind) + 3
+    a, b, c = operands(kind, m, k, n)
+    wide = np.zeros((k, 1024), DTYPES[kind])  # columns of a transposed matrix are a page apart
+    wide[:, :m] = a.T
+    expected = 2.0 * c.astype(np.float64) + a.astype(np.float64) @ b.astype(np.float64)
+    left = wide[:, :m].T if transposed else a
+    tolerance = 1e-4 if kind == "f32" else 1e-11
+    np.testing.assert_allclose(multiply(kind, left, b, c, 1.0, 2.0), expected, rtol=tolerance, atol=tolerance)
 
 
 def test_nan_and_infinity_stay_in_their_rows_and_columns() -> None:
