@@ -81,7 +81,7 @@ def measure(options: argparse.Namespace) -> Figures:
         results.append(runner.measure(WORKLOADS[name], systems, settings, say))
     return Figures(
         results=results,
-        limits=machine.highest(limits),
+        limits=machine.typical(limits),
         compile_times=measure_all() if OURS in options.systems and options.only == list(WORKLOADS) else [],
         settings=settings,
         machine=machine.describe(),

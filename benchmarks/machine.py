@@ -9,6 +9,7 @@ import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 PACKAGES = ("graphc", "jax", "jaxlib", "torch", "pytensor", "numpy", "scipy", "numba", "llvmlite")
@@ -27,10 +28,10 @@ class Limits:
         return self.flops if resource == "flops" else self.bytes
 
 
-def highest(found: Iterable[Limits]) -> Limits:
-    """The most that was seen: a limit that was not reached is none."""
+def typical(found: Iterable[Limits]) -> Limits:
+    """The medians: what a machine that others use too can do varies, and is measured beside each workload."""
     found = list(found)
-    return Limits(max(limits.flops for limits in found), max(limits.bytes for limits in found))
+    return Limits(median(limits.flops for limits in found), median(limits.bytes for limits in found))
 
 
 def measure_limits() -> Limits:

@@ -139,10 +139,11 @@ def _limits(figures: Figures) -> list[str]:
         return []
     text = (
         f"{limits.flops / 1e9:.0f} GFLOP/s of float32 by a kernel of fused multiplications and additions on registers "
-        f"and {limits.bytes / 1e9:.1f} GB/s by a sum of two arrays that no cache holds, both with all threads, and the "
-        "most of several tries in the same run. A multiplication and an addition are two operations. Operations on "
-        "single elements are not counted, nor is any work that a system does beyond what is needed. Where a workload's "
-        "data fit into the last cache, its share of the bandwidth can be more than all of it."
+        f"and {limits.bytes / 1e9:.1f} GB/s by a sum of two arrays that no cache holds, both with all threads: the "
+        "medians of what was measured beside each workload, each time the best of six runs. A multiplication and an "
+        "addition are two operations. Operations on single elements are not counted, nor is any work that a system "
+        "does beyond what is needed. Where a workload's data fit into the last cache, its share of the bandwidth can "
+        "be more than all of it."
     )
     return [text, limit_table(figures.results, limits).markdown()]
 

@@ -139,7 +139,7 @@ def graphc_infer(net: ConvNet, make: Callable[[], Any]) -> Step:
     import graphc as gr
 
     images = net.images()
-    x = gr.placeholder(("batch", 1, SIDE, SIDE), name="images")
+    x = gr.placeholder(images.shape, name="images")  # a fixed batch, as the others compile it: few images, laid out so
     infer = gr.compile([x], graphc_logits(net, make, x)[0])
     return lambda: infer(images)
 

@@ -1,13 +1,15 @@
 """Powers of floating-point numbers: x^y = exp(y log(x)), free of branches.
 
 In float64 the logarithm is a sum of two numbers, or its error would be multiplied by y; in float32 the same formula is
-evaluated in float64, plainly. The result is rounded nearly once: powers that are representable are exact.
+evaluated in float64, which makes that unnecessary. Powers that are representable are exact.
 """
 
 from __future__ import annotations
 
+import math
+
 from graphc.runtime.emit import types
-from graphc.runtime.mathlib import DOUBLE, exp_parts, in_pairs, log_normal, power_of_two
+from graphc.runtime.mathlib import DOUBLE, in_pairs, normal_parts, power_of_two
 from graphc.runtime.scalar import (
     FUSED,
     INFINITY,
@@ -17,11 +19,9 @@ from graphc.runtime.scalar import (
     bits_of,
     converted,
     copysign,
-    float_of,
     library_call,
     llvm_call,
     multiply_add,
-    polynomial,
     where,
 )
 
@@ -54,10 +54,19 @@ def real_power(x: Scalar, y: Scalar) -> Scalar:
 
 
 def _positive_single(x: Scalar, y: Scalar) -> Scalar:
-    wide = converted(x, types.float64)
-    product = _ends(wide, log_normal(wide)) * converted(y, types.float64)
-    q, n = exp_parts(_clamped(product, 150.0))
-    return converted((q + 1.0) * power_of_two(n), types.float32)
+    """2^(y log2(x)) in float64, where polynomials of float32's precision and a little more will do."""
+    x, y = converted(x, types.float64), converted(y, types.float64)
+    n, f = normal_parts(x)
+    s = f / (f + 2.0)
+    square = s * s
+    coefficients = tuple(value / math.log(2) for value in (*_LOGARITHM[3:], _TWO_THIRDS[0], 2.0))
+    logarithm = multiply_add(s, in_pairs(square, square * square, coefficients), n)
+    product = _clamped(_ends(x, logarithm) * y, 200.0)
+    shifted = product + DOUBLE.shift
+    r = (product - (shifted - DOUBLE.shift)) * math.log(2)
+    square = r * r
+    result = multiply_add(in_pairs(r, square, DOUBLE.exp[4:]), square, r + 1.0)
+    return converted(result * power_of_two(bits_of(shifted) - DOUBLE.shift_bits), types.float32)
 
 
 def _positive_double(x: Scalar, y: Scalar) -> Scalar:
@@ -80,15 +89,12 @@ def _clamped(exponent: Scalar, limit: float) -> Scalar:
 
 
 def _logarithm(x: Scalar) -> tuple[Scalar, Scalar]:
-    """The natural logarithm of a positive number, as a sum with an error of some 2^-65 of it.
+    """The natural logarithm of a positive number, as a sum with an error of some 2^-64 of it.
 
-    x = 2^n (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = 2 artanh(s) with s = f / (2 + f).
+    log(1 + f) = 2 artanh(s) with s = f / (2 + f).
     """
     subnormal = x < DOUBLE.smallest_normal
-    bits = bits_of(where(subnormal, x * 2.0**DOUBLE.mantissa, x))
-    biased = (bits + ((DOUBLE.bias << DOUBLE.mantissa) - DOUBLE.sqrt_half_bits)) >> DOUBLE.mantissa
-    f = float_of(bits - ((biased - DOUBLE.bias) << DOUBLE.mantissa)) - 1.0
-    n = float_of(biased + (DOUBLE.shift_bits - DOUBLE.bias)) - DOUBLE.shift
+    n, f = normal_parts(where(subnormal, x * 2.0**DOUBLE.mantissa, x))
     n = where(subnormal, n - float(DOUBLE.mantissa), n)
     # Of every factor and every sum, first the rounded value, then what rounding took from it.
     denominator = f + 2.0
@@ -115,7 +121,7 @@ def _logarithm(x: Scalar) -> tuple[Scalar, Scalar]:
 
 def _exp_of_sum(x: Scalar, rest: Scalar) -> Scalar:
     """e^(x + rest) for x between the limits and a rest that is little beside it."""
-    shifted = multiply_add(x, 1 / 0.6931471805599453, DOUBLE.shift)
+    shifted = multiply_add(x, 1 / math.log(2), DOUBLE.shift)
     n = shifted - DOUBLE.shift
     exact = multiply_add(n, -DOUBLE.ln2_high, x)
     rest = multiply_add(n, -DOUBLE.ln2_low, rest)

@@ -98,10 +98,10 @@ def test_a_conversion_to_the_same_type_is_nothing() -> None:
 
 def test_machines_without_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
     x = operand(types.float32)
-    monkeypatch.setattr(scalar, "_FUSED", False)
+    monkeypatch.setattr(scalar, "FUSED", False)
     multiply_add(x, 2.0, 3.0)
     assert "llvm.fma" not in text(x)
-    monkeypatch.setattr(scalar, "_FUSED", True)
+    monkeypatch.setattr(scalar, "FUSED", True)
     multiply_add(x, 2.0, 3.0)
     assert "llvm.fma.f32" in text(x)
 
