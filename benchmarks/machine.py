@@ -36,7 +36,7 @@ def typical(found: Iterable[Limits]) -> Limits:
 
 def measure_limits() -> Limits:
     """Our kernels of fused multiplications and additions, and of a sum of two arrays that no cache holds."""
-    from graphc.runtime.machine_limits import machine_limits
+    from graphc.runtime.profiling.machine_limits import machine_limits
 
     limits = machine_limits()
     return Limits(limits.flops_float32, limits.bytes_per_second)

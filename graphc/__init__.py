@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from graphc.check import check_gradients
     from graphc.function import Function
     from graphc.ir.analysis import critical_path, to_networkx
-    from graphc.runtime.threads import get_num_threads, set_num_threads
+    from graphc.runtime.native.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "DType",
@@ -104,8 +104,8 @@ _MODULES = {
     "compile": "graphc.api",
     "critical_path": "graphc.ir.analysis",
     "evaluate": "graphc.api",
-    "get_num_threads": "graphc.runtime.threads",
-    "set_num_threads": "graphc.runtime.threads",
+    "get_num_threads": "graphc.runtime.native.threads",
+    "set_num_threads": "graphc.runtime.native.threads",
     "to_networkx": "graphc.ir.analysis",
 }
 """Where names are that building a graph does without."""

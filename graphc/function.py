@@ -22,7 +22,7 @@ from graphc.runtime.program_cache import ProgramCache
 if TYPE_CHECKING:
     from graphc.passes.pipeline import Stage
     from graphc.runtime.epochs import Epoch, Shuffle
-    from graphc.runtime.profile import Profile
+    from graphc.runtime.profiling.profile import Profile
 
 __all__ = ["Function"]
 
@@ -360,7 +360,7 @@ class Function:
             IndexFault: the data hold an index outside its axis.
             GraphError: ``repeats`` is less than 1.
         """
-        from graphc.runtime.measure import measure
+        from graphc.runtime.profiling.measure import measure
 
         return measure(self._executor, args, named, repeats)
 

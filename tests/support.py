@@ -17,10 +17,11 @@ from graphc.ir.dims import bind
 from graphc.ir.graph import Graph, Node, Value, reachable
 from graphc.ir.interpret import evaluate_node
 from graphc.ir.op import Array, Sample, registry
+from graphc.runtime.jit.loader import load
+from graphc.runtime.jit.request import KernelRequest
 from graphc.runtime.kernels.base import Kernel, kernels
 from graphc.runtime.kernels.rows import RowBody, row_formula, row_kernel
-from graphc.runtime.loader import KernelRequest, load
-from graphc.runtime.native import STATUS_WORDS, program_runner
+from graphc.runtime.native.loop import STATUS_WORDS, program_runner
 from graphc.runtime.views import Buffer, whole
 
 __all__ = [

@@ -7,7 +7,7 @@ import time
 import click
 
 from graphc.cli.output import json_option, write_json
-from graphc.runtime.cache import KINDS, KernelCache, default_folder
+from graphc.runtime.jit.cache import KINDS, KernelCache, default_folder
 from graphc.viz.text import bytes_text
 
 __all__ = ["command"]

@@ -71,7 +71,7 @@ def _processor(name: str) -> Iterator[Check]:
 
 
 def _threads(name: str) -> Iterator[Check]:
-    from graphc.runtime.threads import cgroup_quota, get_num_threads
+    from graphc.runtime.native.threads import cgroup_quota, get_num_threads
 
     usable = len(os.sched_getaffinity(0))
     quota = cgroup_quota(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
@@ -97,7 +97,7 @@ def _blas(name: str) -> Iterator[Check]:
 
 
 def _interpreter(name: str) -> Iterator[Check]:
-    from graphc.runtime.pyfunction import supported
+    from graphc.runtime.native.pyfunction import supported
 
     if supported():
         yield Check(name, "ok", "arguments are bound natively")
@@ -107,7 +107,7 @@ def _interpreter(name: str) -> Iterator[Check]:
 
 
 def _cache(name: str) -> Iterator[Check]:
-    from graphc.runtime.cache import KernelCache, default_folder
+    from graphc.runtime.jit.cache import KernelCache, default_folder
 
     cache = KernelCache(default_folder())
     if cache.problem is not None:

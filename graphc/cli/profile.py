@@ -11,7 +11,7 @@ import click
 from graphc.cli.inputs import random_inputs, size_option, size_values
 from graphc.cli.load import load, program_argument
 from graphc.cli.output import checked_path, json_option
-from graphc.runtime.profile import View
+from graphc.runtime.profiling.profile import View
 
 __all__ = ["command"]
 

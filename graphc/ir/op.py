@@ -119,7 +119,7 @@ class OpDef:
             Operations without any derivative say so with :data:`no_gradient`.
         attrs: the frozen dataclass of its attributes.
         expression: for elementwise operations, the scalar expression that kernels compute: a template over ``{0}``,
-            ``{1}`` ..., in the names of :mod:`graphc.runtime.mathlib`. All operands are broadcast together.
+            ``{1}`` ..., in the names of :mod:`graphc.runtime.instructions`. All operands are broadcast together.
         cost: for elementwise operations, about how many additions an item costs; for those by rows too.
         rows: for operations along the last axis, ``rows(node)`` gives the scalar statements that kernels compute; None
             for a node along another axis.

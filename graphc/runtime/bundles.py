@@ -14,8 +14,9 @@ import numpy as np
 
 from graphc.ir.op import Array
 from graphc.record import record
-from graphc.runtime.loader import KernelRequest, load
-from graphc.runtime.native import STEP_WORDS
+from graphc.runtime.jit.loader import load
+from graphc.runtime.jit.request import KernelRequest
+from graphc.runtime.native.loop import STEP_WORDS
 from graphc.runtime.plan import Plan, PlannedBuffer, least_work
 from graphc.runtime.program import Executable
 
@@ -52,7 +53,7 @@ class Bundled:
     """What the native loop runs.
 
     Attributes:
-        rows: a step or a bundle each, as :mod:`graphc.runtime.native` describes them.
+        rows: a step or a bundle each, as :mod:`graphc.runtime.native.loop` describes them.
         firsts: the number of the first step of each row.
         tables: words of the bundles, which must stay where they are.
     """

@@ -28,10 +28,11 @@ from graphc.record import record
 from graphc.runtime.arguments import as_array, cannot_hold, check_kind, converted
 from graphc.runtime.control import FIRST_CALL, move_source, run_source, start_source
 from graphc.runtime.executor import Executor
+from graphc.runtime.jit.loader import load
+from graphc.runtime.jit.request import KernelRequest
 from graphc.runtime.kernels.batch import ORDER_WORD, RowLayout, gather_kernel, gather_words, row_layout
-from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.machine import Machine, call_table
-from graphc.runtime.native import STATUS_WORDS, STEP_WORDS, program_runner
+from graphc.runtime.native.loop import STATUS_WORDS, STEP_WORDS, program_runner
 
 __all__ = ["Epoch", "Shuffle"]
 

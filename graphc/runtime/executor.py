@@ -16,11 +16,12 @@ from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array
 from graphc.ir.types import TensorType
 from graphc.runtime.arguments import converted
+from graphc.runtime.jit.loader import load
+from graphc.runtime.jit.request import KernelRequest
 from graphc.runtime.kernels.base import Kernel
 from graphc.runtime.kernels.product import product_routine
-from graphc.runtime.loader import KernelRequest, load
 from graphc.runtime.machine import Fault, Machine
-from graphc.runtime.native import RUNTIME_REQUESTS
+from graphc.runtime.native.loop import RUNTIME_REQUESTS
 from graphc.runtime.plan import Plan, make_plan
 from graphc.runtime.program import Executable, Program
 from graphc.runtime.program_cache import PlanCache

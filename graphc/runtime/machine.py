@@ -10,12 +10,12 @@ from graphc.ir.dims import bind
 from graphc.ir.op import Array
 from graphc.ir.types import TensorType
 from graphc.record import record
-from graphc.runtime.binding import ArgumentSpec, argument_binder
 from graphc.runtime.bundles import bundled
 from graphc.runtime.control import CALL_WORDS, LINK_WORDS, NESTED_FAULT
+from graphc.runtime.jit.loader import load
 from graphc.runtime.kernels.product import product_routine
-from graphc.runtime.loader import load
-from graphc.runtime.native import STATUS_WORDS, STEP_WORDS, program_runner, run_address, runtime_address
+from graphc.runtime.native.binding import ArgumentSpec, argument_binder
+from graphc.runtime.native.loop import STATUS_WORDS, STEP_WORDS, program_runner, run_address, runtime_address
 from graphc.runtime.plan import Plan, PlannedBuffer, PlannedStep
 from graphc.runtime.program import Executable, Linkage
 from graphc.runtime.results import ResultMemory
@@ -187,8 +187,8 @@ class Machine(Tables):
     """The tables of a whole program, which binds its arguments and runs.
 
     Attributes:
-        bind: takes arguments and results, see :func:`graphc.runtime.binding.argument_binder`.
-        run: runs the program, see :func:`graphc.runtime.native.program_runner`.
+        bind: takes arguments and results, see :func:`graphc.runtime.native.binding.argument_binder`.
+        run: runs the program, see :func:`graphc.runtime.native.loop.program_runner`.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graphc.ir.fingerprint import Fingerprint
-from graphc.runtime.loader import disk_cache, environment
+from graphc.runtime.jit.loader import disk_cache, environment
 from graphc.runtime.plan import Plan
 from graphc.runtime.program import Executable
 

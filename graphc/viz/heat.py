@@ -16,7 +16,7 @@ def times(picture: Picture, seconds: Mapping[Node, float]) -> dict[str | Path, f
 
     Args:
         picture: of a graph whose nodes were timed.
-        seconds: by node, as in :attr:`~graphc.runtime.profile.Profile.seconds_by_node`.
+        seconds: by node, as in :attr:`~graphc.runtime.profiling.profile.Profile.seconds_by_node`.
     """
     found: dict[str | Path, float] = {}
     sums: dict[Path, float] = defaultdict(float)

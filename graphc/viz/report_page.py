@@ -14,7 +14,7 @@ from graphc.errors import Location
 from graphc.ir.dims import bind, symbols
 from graphc.ir.graph import Graph, Node
 from graphc.runtime.plan import Plan
-from graphc.runtime.profile import Profile
+from graphc.runtime.profiling.profile import Profile
 from graphc.viz.arrange import NEXT, Arrangement, Bend, Port, Unit, arrange
 from graphc.viz.changes import changed, opened_for
 from graphc.viz.fold import contents, is_row, level, open_boxes, place_text

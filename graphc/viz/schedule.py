@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphc.ir.graph import Node
 from graphc.runtime.plan import Plan, PlannedBuffer
-from graphc.runtime.profile import Profile
+from graphc.runtime.profiling.profile import Profile
 from graphc.runtime.program import BoundStep, Program
 from graphc.viz.sheet import heat
 from graphc.viz.style import class_of, kind_of

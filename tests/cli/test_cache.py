@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graphc.runtime.cache import CompiledKernel, KernelCache
+from graphc.runtime.jit.cache import CompiledKernel, KernelCache
 from tests.cli.conftest import Outcome
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import graphc.cli.checks as checks
-import graphc.runtime.pyfunction
-import graphc.runtime.threads
+import graphc.runtime.native.pyfunction
+import graphc.runtime.native.threads
 from tests.cli.conftest import Outcome
 
 NAMES = ["versions", "numpy", "scipy", "llvmlite", "numba", "processor", "threads", "BLAS", "calls", "cache"]
@@ -61,9 +61,9 @@ def test_a_package_that_cannot_be_imported(
 @pytest.mark.parametrize("text", ["many", "100000"])
 def test_threads(text: str, found: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     def get_num_threads() -> int:
-        return graphc.runtime.threads._default_num_threads()
+        return graphc.runtime.native.threads._default_num_threads()
 
-    monkeypatch.setattr(graphc.runtime.threads, "get_num_threads", get_num_threads)
+    monkeypatch.setattr(graphc.runtime.native.threads, "get_num_threads", get_num_threads)
     monkeypatch.setenv("GRAPHC_NUM_THREADS", text)
     check = found("threads")
     assert check["status"] == "problem"
@@ -107,7 +107,7 @@ def test_a_cache_that_cannot_be_written(
 
 def test_what_few_need_is_no_problem(found: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.import_module("graphc.viz.render"), "find_graphviz", lambda: None)
-    monkeypatch.setattr(graphc.runtime.pyfunction, "supported", lambda: False)
+    monkeypatch.setattr(graphc.runtime.native.pyfunction, "supported", lambda: False)
     everything = checks._CHECKS
     for name in ("pictures", "calls"):
         monkeypatch.setattr(checks, "_CHECKS", everything)
@@ -122,6 +122,6 @@ def test_a_check_that_breaks_is_a_problem(
     def broken() -> None:
         raise RuntimeError("no such symbol")
 
-    monkeypatch.setattr(graphc.runtime.pyfunction, "supported", broken)
+    monkeypatch.setattr(graphc.runtime.native.pyfunction, "supported", broken)
     check = found("calls")
     assert (check["status"], check["found"]) == ("problem", "RuntimeError: no such symbol")

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from graphc.runtime import intrinsics, jit, loader
-from graphc.runtime.loader import KernelRequest, load
+from graphc.runtime.instructions import intrinsics
+from graphc.runtime.jit import compiler, loader
+from graphc.runtime.jit.loader import load
+from graphc.runtime.jit.request import KernelRequest
 
 CODES = {
     "f32": np.float32,
@@ -61,7 +63,7 @@ def of_integers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, obj
 
     def compiled(expression: str, names: dict[str, object]) -> Callable[[int, int], int]:
         monkeypatch.setattr(intrinsics, "namespace", lambda source: dict(names))
-        kernel = jit.compile_kernel(f"def f(x, y):\n    return {expression}\n", "f", "int64(int64, int64)")
+        kernel = compiler.compile_kernel(f"def f(x, y):\n    return {expression}\n", "f", "int64(int64, int64)")
         loader._link({kernel.symbol: kernel})
         address = loader._state.addresses.pop(kernel.symbol)
         return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)

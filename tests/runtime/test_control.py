@@ -11,7 +11,7 @@ import pytest
 
 import graphc as gr
 from graphc.ir.verify import verify
-from graphc.runtime.loader import statistics
+from graphc.runtime.jit.loader import statistics
 
 Array = np.ndarray
 RNG = np.random.default_rng(0)

@@ -22,7 +22,7 @@ def test_every_batch_size_by_one_compilation() -> None:
     for n in (4, 1, 0, 7, 4, 300):
         array = np.arange(3 * n, dtype=np.float32).reshape(n, 3)
         np.testing.assert_array_equal(function(array), array * 2)
-    from graphc.runtime.loader import statistics
+    from graphc.runtime.jit.loader import statistics
 
     before = statistics()
     function(np.ones((1234, 3), np.float32))

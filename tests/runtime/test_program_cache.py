@@ -20,7 +20,7 @@ from graphc.ir.graph import Graph, Value
 from graphc.ir.op import OpDef, no_gradient
 from graphc.passes.pipeline import PIPELINE
 from graphc.runtime import program_cache
-from graphc.runtime.cache import KernelCache, default_folder
+from graphc.runtime.jit.cache import KernelCache, default_folder
 from graphc.runtime.program import Program
 from graphc.runtime.program_cache import PlanCache, ProgramCache
 from tests.runtime import cached_programs

@@ -10,8 +10,9 @@ import numpy as np
 from graphc.ir.op import Array
 from graphc.ir.types import DType
 from graphc.record import record
+from graphc.runtime.jit.loader import load
+from graphc.runtime.jit.request import KernelRequest
 from graphc.runtime.kernels.base import CODES, code
-from graphc.runtime.loader import KernelRequest, load
 
 __all__ = ["ORDER_WORD", "RowLayout", "gather_kernel", "gather_words", "row_layout"]
 

@@ -6,8 +6,8 @@ a batch of one is served as well.
 
 The window items that a place reads are an arithmetic progression along each axis, in the weight and in the input: a
 first one, how many, how far apart. That holds for the adjoint too, whose places read the windows that cover them. The
-tile (`graphc.runtime.conv_tiles`) sums over channels and window items in an order that sizes alone decide, so the bits
-of the result do not depend on how the places are divided among threads.
+tile (`graphc.runtime.instructions.conv_tiles`) sums over channels and window items in an order that sizes alone
+decide, so the bits of the result do not depend on how the places are divided among threads.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import functools
 
 import llvmlite.binding as llvm
 
-from graphc.runtime.loader import KernelRequest
+from graphc.runtime.jit.request import KernelRequest
 
 __all__ = ["DEPTH", "panel_width", "product_routine"]
 

@@ -13,9 +13,9 @@ import graphc as gr
 from graphc.ir.graph import Value
 from graphc.ir.ops import conv as ops
 from graphc.ir.ops.conv import ConvAttrs
-from graphc.runtime import threads
 from graphc.runtime.kernels.conv import tile_sizes
 from graphc.runtime.kernels.conv_weight import tile_sizes as weight_tile_sizes
+from graphc.runtime.native import threads
 
 
 @dataclass(frozen=True)

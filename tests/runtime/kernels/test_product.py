@@ -8,8 +8,8 @@ import itertools
 import numpy as np
 import pytest
 
+from graphc.runtime.jit.loader import load
 from graphc.runtime.kernels.product import DEPTH, panel_width, product_routine
-from graphc.runtime.loader import load
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
 

@@ -60,7 +60,7 @@ def test_one_source_serves_all_shapes_and_streams() -> None:
 
 @pytest.mark.parametrize("name", ["random_uniform", "random_normal"])
 def test_blocks_are_computed_side_by_side(name: str) -> None:
-    from graphc.runtime.jit import assembly
+    from graphc.runtime.jit.compiler import assembly
 
     text = assembly(kernels[name](node_for(name, 64, "float32")).source, "kernel")
     assert "pmuludq" in text or "umull" in text  # 32 by 32 to 64 bits, of x86 and of ARM

@@ -1,0 +1,215 @@
+"""What tiles are written with: integers, words of the kernel's table, vectors and loops of LLVM, as Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from llvmlite import ir
+
+from graphc.runtime.instructions.emit import WORD, cgutils
+from graphc.runtime.instructions.tiles import ITEMS, spread, vector_at
+
+__all__ = ["Table", "Vectors", "Word", "clamped", "loop"]
+
+_LANE = ir.IntType(32)
+
+_Load: TypeAlias = Callable[[], Any]
+
+
+class Word:
+    """An integer of the running kernel, with Python's operators; divisors are positive."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = ir.Constant(WORD, value) if isinstance(value, int) else value
+
+    def _of(self, other: Word | int) -> Any:
+        return other.value if isinstance(other, Word) else ir.Constant(WORD, other)
+
+    def __add__(self, other: Word | int) -> Word:
+        return Word(self.builder, self.builder.add(self.value, self._of(other)))
+
+    def __sub__(self, other: Word | int) -> Word:
+        return Word(self.builder, self.builder.sub(self.value, self._of(other)))
+
+    def __mul__(self, other: Word | int) -> Word:
+        return Word(self.builder, self.builder.mul(self.value, self._of(other)))
+
+    def __floordiv__(self, other: Word | int) -> Word:
+        # Exact for numbers of less than 52 bits, and without the branches that LLVM makes of a division of integers.
+        double = ir.DoubleType()
+        parts = (self.builder.sitofp(value, double) for value in (self.value, self._of(other)))
+        quotient = self.builder.fdiv(*parts)
+        floor = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(double, [double]), "llvm.floor.f64")
+        return Word(self.builder, self.builder.fptosi(self.builder.call(floor, [quotient]), WORD))
+
+    def __mod__(self, other: Word | int) -> Word:
+        return self - self // other * other
+
+    def __and__(self, other: int) -> Word:
+        return Word(self.builder, self.builder.and_(self.value, self._of(other)))
+
+    def __neg__(self) -> Word:
+        return Word(self.builder, self.builder.neg(self.value))
+
+    def __lt__(self, other: Word | int) -> Any:
+        return self.builder.icmp_signed("<", self.value, self._of(other))
+
+    def within(self, size: Word) -> Any:
+        """Whether it is an index into an axis of this size."""
+        return self.builder.icmp_unsigned("<", self.value, size.value)
+
+    def is_zero(self) -> Any:
+        """A condition."""
+        return self.builder.icmp_signed("==", self.value, ir.Constant(WORD, 0))
+
+    def at_most(self, other: Word | int) -> Word:
+        """The smaller of two."""
+        return self.select(self < other, self, other)
+
+    def at_least(self, other: Word | int) -> Word:
+        """The larger of two."""
+        return self.select(self < other, other, self)
+
+    def select(self, condition: Any, yes: Word | int, no: Word | int) -> Word:
+        """One of two, as a condition has it."""
+        return Word(self.builder, self.builder.select(condition, self._of(yes), self._of(no)))
+
+
+class Table:
+    """The kernel's words by name."""
+
+    def __init__(self, builder: Any, table: Any, names: Sequence[str]) -> None:
+        self._builder, self._table = builder, table
+        self._index = {name: index for index, name in enumerate(names)}
+
+    def __getitem__(self, name: str) -> Word:
+        place = self._builder.gep(self._table, [ir.Constant(WORD, self._index[name])], inbounds=True)
+        value = self._builder.load(place)
+        value.set_metadata("invariant.load", self._builder.module.add_metadata([]))
+        return Word(self._builder, value)
+
+
+class Vectors:
+    """Vectors of one type: memory, arithmetic, and what stays of those that are only there in part."""
+
+    def __init__(self, builder: Any, kind: str, lanes: int) -> None:
+        self.builder = builder
+        self.kind, self.lanes = kind, lanes
+        self.size = 4 if kind == "f32" else 8
+        self.type = ir.VectorType(ITEMS[kind], lanes)
+        self.zero = ir.Constant(self.type, None)
+        self._mask_type = ir.VectorType(ir.IntType(1), lanes)
+
+    @property
+    def bytes(self) -> int:
+        """The size of a vector."""
+        return self.lanes * self.size
+
+    def _function(self, name: str, result: Any, *parameters: Any) -> Any:
+        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, parameters), name)
+
+    def fma(self, x: Any, y: Any, z: Any) -> Any:
+        """``x * y + z``."""
+        name = f"llvm.fma.v{self.lanes}{self.kind}"
+        return self.builder.call(self._function(name, self.type, *[self.type] * 3), [x, y, z])
+
+    def add_products(self, sums: Sequence[Sequence[Any]], lefts: Sequence[_Load], rights: Sequence[_Load]) -> None:
+        """Add to each of the sums, which are variables, the product of its row's left and its column's right factor.
+
+        The fewer ones stay in registers; of the others one is loaded after the other.
+        """
+        if len(lefts) < len(rights):
+            sums, lefts, rights = list(zip(*sums, strict=True)), rights, lefts
+        kept = [load() for load in rights]
+        for row, load in zip(sums, lefts, strict=True):
+            factor = load()
+            for slot, other in zip(row, kept, strict=True):
+                self.builder.store(self.fma(factor, other, self.builder.load(slot)), slot)
+
+    def repeat(self, address: Word) -> Any:
+        """The item at an address in every lane."""
+        item = self.builder.load(self.builder.inttoptr(address.value, ITEMS[self.kind].as_pointer()))
+        return spread(self.builder, self.type, item)
+
+    def first(self, count: Word) -> Any:
+        """The mask of the first lanes."""
+        number = self.builder.trunc(count.value, _LANE)
+        lanes = ir.Constant(ir.VectorType(_LANE, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lanes, spread(self.builder, lanes.type, number))
+
+    def load(self, address: Word, mask: Any = None) -> Any:
+        """The items at an address; zeros, unread, in lanes that the mask leaves out."""
+        place = vector_at(self.builder, self.type, address.value)
+        if mask is None:
+            return self.builder.load(place, align=self.size)
+        name = f"llvm.masked.load.v{self.lanes}{self.kind}.p0"
+        load = self._function(name, self.type, place.type, _LANE, self._mask_type, self.type)
+        return self.builder.call(load, [place, ir.Constant(_LANE, self.size), mask, self.zero])
+
+    def store(self, value: Any, address: Word, mask: Any = None) -> None:
+        """Write the lanes that the mask has; all without one."""
+        place = vector_at(self.builder, self.type, address.value)
+        if mask is None:
+            self.builder.store(value, place, align=self.size)
+            return
+        name = f"llvm.masked.store.v{self.lanes}{self.kind}.p0"
+        store = self._function(name, ir.VoidType(), self.type, place.type, _LANE, self._mask_type)
+        self.builder.call(store, [value, place, ir.Constant(_LANE, self.size), mask])
+
+    def store_sum(self, value: Any, address: Word) -> None:
+        """Write the sum of the lanes, added in pairs."""
+        width = self.lanes
+        while width > 1:
+            width //= 2
+            halves = [
+                ir.Constant(ir.VectorType(_LANE, width), list(range(start, start + width))) for start in (0, width)
+            ]
+            low, high = (self.builder.shuffle_vector(value, value, half) for half in halves)
+            value = self.builder.fadd(low, high)
+        item = self.builder.extract_element(value, ir.Constant(_LANE, 0))
+        self.builder.store(item, self.builder.inttoptr(address.value, ITEMS[self.kind].as_pointer()))
+
+    def room(self, start: Any) -> Any:
+        """A variable for a vector, which LLVM keeps in a register."""
+        with self.builder.goto_entry_block():
+            slot = self.builder.alloca(self.type)
+        self.builder.store(start, slot)
+        return slot
+
+
+def _as_written(module: Any) -> Any:
+    """The mark of a loop that LLVM is not to unroll: it would find most of them too short to enter."""
+    mark = ir.MDValue(module, (), name=str(len(module.metadata)))
+    mark.operands = (mark, module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")]))
+    return mark
+
+
+def loop(count: Word, steps: Sequence[tuple[Word, Word]], body: Callable[..., None]) -> None:
+    """Run ``body(*numbers)`` so many times, each number greater by its step from one time to the next."""
+    builder = count.builder
+    entry = builder.block
+    inside, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
+    builder.cbranch(Word(builder, 0) < count, inside, done)
+    builder.position_at_end(inside)
+    moving = [(builder.phi(WORD), start, step) for start, step in ((count, Word(builder, -1)), *steps)]
+    for number, start, _ in moving:
+        number.add_incoming(start.value, entry)
+    left, *numbers = (Word(builder, number) for number, _, _ in moving)
+    body(*numbers)
+    moved = [Word(builder, number) + step for number, _, step in moving]
+    for (number, _, _), further in zip(moving, moved, strict=True):
+        number.add_incoming(further.value, builder.block)
+    branch = builder.cbranch(Word(builder, 1) < left, inside, done)
+    branch.set_metadata("llvm.loop", _as_written(builder.module))
+    builder.position_at_end(done)
+
+
+def clamped(start: Word, stride: Word, count: int, there: Word) -> list[Word]:
+    """Addresses of rows; the last one that is there stands for those that are not."""
+    rows = [start]
+    for row in range(1, count):
+        missing = there < row + 1
+        rows.append(start.select(missing, rows[-1], rows[-1] + stride))
+    return rows

@@ -1,0 +1,1 @@
+"""From kernel source to machine code in memory: the compiler, the cache on disk, the loader."""
