@@ -88,7 +88,7 @@ def store(request: KernelRequest) -> bool:
 
 
 def store_listed() -> None:
-    """What a second process does: store the functions listed in standard input, the last one first, until one exists."""
+    """What a second process does: store the functions in standard input, the last one first, until one exists."""
     gc.disable()  # as the first process does
     for texts in reversed(json.load(sys.stdin)):
         if not store(KernelRequest(*texts)):
