@@ -20,7 +20,7 @@ EPSILON = 1e-5
 
 
 DISTINCT = 1_000_003
-"""Numbers that are drawn, and then repeated: a draw of all would take longer than a system's start, which is measured too."""
+"""Numbers that are drawn, and then repeated: to draw all would take a large part of the start that is measured."""
 
 
 def normal(*shapes: tuple[int, ...]) -> list[NDArray[np.float32]]:
