@@ -185,11 +185,14 @@ def environment() -> bytes:
     parts = [sys.version, _version_text("numba"), llvmlite.__version__]
     parts += [llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     digest = hashlib.sha256("\n".join(parts).encode())
-    here = Path(__file__).parent
-    instructions = sorted((here.parent / "instructions").glob("*.py"))
-    for path in (*(here / name for name in _COMPILER_FILES), *instructions):
+    for path in _generator_files():
         digest.update(path.read_bytes())
     return digest.digest()
+
+
+def _generator_files() -> list[Path]:
+    here = Path(__file__).parent
+    return [*(here / name for name in _COMPILER_FILES), *sorted((here.parent / "instructions").glob("*.py"))]
 
 
 def _version_text(package: str) -> str:

@@ -108,7 +108,8 @@ def python(code: str) -> None:
 
 def test_processes_end_while_workers_look_for_work() -> None:
     python(
-        "from graphc.runtime.native.threads import set_num_threads; from tests.runtime.test_team import Counting\n"
+        "from graphc.runtime.native.threads import set_num_threads\n"
+        "from tests.runtime.native.test_team import Counting\n"
         "set_num_threads(4); work = Counting(1000, 10, 3); work.run()"
     )
 
@@ -119,7 +120,7 @@ def test_a_forked_child_starts_anew() -> None:
 import os, sys
 from graphc.runtime.native.team import team
 from graphc.runtime.native.threads import set_num_threads
-from tests.runtime.test_team import Counting
+from tests.runtime.native.test_team import Counting
 set_num_threads(3)
 work = Counting(1000, 10, 1)
 work.run()
