@@ -9,7 +9,7 @@ from graphc.ir.source import Location, current_origin
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from graphc.runtime.numerics import Culprit
+    from graphc.culprit import Culprit
 
 __all__ = [
     "DTypeError",
@@ -79,7 +79,7 @@ class NumericsError(GraphError, FloatingPointError):
     """A result that is not finite, found by ``gr.compile(check_numerics=True)``.
 
     Attributes:
-        culprit: the :class:`graphc.runtime.numerics.Culprit` that the message tells of; None where none was found.
+        culprit: the :class:`graphc.culprit.Culprit` that the message tells of; None where none was found.
     """
 
     culprit: Culprit | None = None

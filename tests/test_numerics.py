@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import graphc as gr
+from graphc.culprit import ArrayStatistics
 from graphc.errors import NumericsError
 from graphc.ir.ops.fused import FUSED
 from graphc.runtime.executor import Executor
-from graphc.runtime.numerics import ArrayStatistics, find_culprit, is_finite, numerics_error
+from graphc.runtime.numerics import find_culprit, is_finite, numerics_error
 
 NAN, INF = float("nan"), float("inf")
 

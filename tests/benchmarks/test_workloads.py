@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
+import graphc as gr
 from benchmarks.systems import jax_integers
 from benchmarks.worker import CHECKED_ENTRIES, checked_entries
 from benchmarks.workload import SYSTEMS, training_flops
@@ -27,6 +31,45 @@ def test_our_steps_compute_what_pytorch_computes(name: str) -> None:
     for _ in range(3):
         expected = checked_entries(theirs())
         np.testing.assert_allclose(checked_entries(ours()), expected, rtol=0, atol=1e-5 * max(map(abs, expected)))
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_our_steps_agree_with_the_reference_interpreter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_graph = gr.compile
+    rounding = 1e-4 if name == "gpt" else 2e-6  # Adam makes steps of one size of gradients of any
+
+    def compared(inputs: Sequence[gr.Value], output: gr.Value, updates: Mapping[gr.Variable, Any] | None = None) -> Any:
+        # The gradient by the bias of keys is zero, for a softmax ignores what is added to all scores of a query; what
+        # rounding leaves of it makes whole steps of Adam's.
+        updates = updates or {}
+        followed = {variable: value for variable, value in updates.items() if variable.name != "in_proj_bias"}
+        function = compile_graph(inputs, output, updates)
+
+        def step(*arrays: Any) -> Any:
+            expected = gr.evaluate([output, *followed.values()], dict(zip(inputs, arrays, strict=True)))
+            result = function(*arrays)
+            for found, wanted in zip([result, *(each.value for each in followed)], expected, strict=True):
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=rounding * max(np.abs(wanted).max(), 1e-6))
+            return result
+
+        return step
+
+    monkeypatch.setattr(gr, "compile", compared)
+    WORKLOADS[name].builders["graphc"]()()
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_our_results_do_not_depend_on_the_number_of_threads(name: str) -> None:
+    before = gr.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            gr.set_num_threads(threads)
+            step = WORKLOADS[name].builders["graphc"]()
+            results.append([np.asarray(step()).tobytes() for _ in range(3)])
+    finally:
+        gr.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
 
 
 def test_operations_of_a_training_step() -> None:
