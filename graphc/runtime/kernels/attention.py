@@ -22,7 +22,7 @@ from graphc.ir.dims import Size, ceil_divide, product
 from graphc.ir.graph import Node
 from graphc.ir.types import Shape
 from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
-from graphc.runtime.kernels.product import panel_width, tile_rows
+from graphc.runtime.kernels.registers import lanes, panel_width, tile_rows
 from graphc.runtime.views import View, nominal
 
 _BLOCK = 96
@@ -98,7 +98,7 @@ def _source(
         "kind": kind,
         "size": views["q"].buffer.dtype.itemsize,
         "causal": int(causal),
-        "lanes": panel_width(kind) // 2,
+        "lanes": lanes(kind),
         "width": panel_width(kind),
         "row": panel_width(kind) * views["q"].buffer.dtype.itemsize,
         "rows": tile_rows(),

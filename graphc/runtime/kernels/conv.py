@@ -21,13 +21,10 @@ from graphc.ir.dims import Size, ceil_divide, maximum, minimum, product
 from graphc.ir.graph import Node
 from graphc.ir.ops.conv import ConvAttrs
 from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
-from graphc.runtime.kernels.product import panel_width
+from graphc.runtime.kernels.registers import lanes, most_sums
 from graphc.runtime.views import Buffer, View, contiguous_strides, nominal
 
 __all__ = ["IMAGES", "batch_innermost", "conv_kernel", "flat_views", "is_batch_innermost", "is_flat", "spatial_words"]
-
-_VECTORS = {1: 8, 2: 6, 3: 4, 4: 3, 5: 2, 6: 2}
-"""How many vectors wide a tile of so many rows is: as many sums as registers hold."""
 
 _TASKS = 16
 """Parts of the work, at least: where there are fewer rows of places, channels and rows are divided."""
@@ -161,7 +158,7 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> 
     source = _SOURCE.format(
         words=", ".join(names),
         lines="\n".join(f"    {name} = integer(args, {names.index(word)})" for name, word in used.items()),
-        tile=f"{name}_{kind}_{high}x{wide}x{panel_width(kind) // 2}",
+        tile=f"{name}_{kind}_{high}x{wide}x{lanes(kind)}",
     )
     return Kernel(
         name,
@@ -198,12 +195,17 @@ def tile_sizes(rows: int) -> tuple[int, int]:
     """How many rows and vectors the tile for so many channels has: a tile does what its last rows lack in vain."""
 
     def cost(high: int) -> tuple[float, int]:
-        wide = _VECTORS[high]
+        wide = _tile_width(high)
         operations, loads = high * wide / 2, (high + wide) / 2
         return -(-rows // high) * max(operations, loads) / wide, -high
 
-    high = min(_VECTORS, key=cost)
-    return high, _VECTORS[high]
+    high = min(range(1, 7), key=cost)
+    return high, _tile_width(high)
+
+
+def _tile_width(high: int) -> int:
+    """How many vectors wide a tile of so many rows is: as many sums as registers hold, beside a row of operands."""
+    return min(most_sums() // high, 2 * most_sums() // 3)
 
 
 _SOURCE = """

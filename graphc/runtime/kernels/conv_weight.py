@@ -8,16 +8,15 @@ row of the window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from graphc.ir.dims import Size, ceil_divide, maximum, product
 from graphc.ir.graph import Node
 from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
 from graphc.runtime.kernels.conv import spatial_words
-from graphc.runtime.kernels.product import panel_width
+from graphc.runtime.kernels.registers import lanes, most_sums, registers
 from graphc.runtime.views import View, nominal
 
-_REGISTERS = 16
 _LATENCY = 8
 """Multiply-adds that are on their way at a time."""
 
@@ -28,15 +27,6 @@ _NEAR = 16384
 """Bytes of both operands that are read for each item of a row of the window in turn."""
 
 
-_TILES = [
-    (high, wide)
-    for high in range(1, 13)
-    for wide in range(1, 13)
-    if high * wide <= 12 and high * wide + min(high, wide) < _REGISTERS
-]
-"""Rows and columns of tiles whose sums registers hold, beside the operands."""
-
-
 def tile_sizes(rows: int, columns: int) -> tuple[int, int]:
     """The tile for so many channels of the result, and of the input times items of the window, in a group."""
 
@@ -44,7 +34,15 @@ def tile_sizes(rows: int, columns: int) -> tuple[int, int]:
         high, wide = tile
         return -(-rows // high) * -(-columns // wide) * max(high * wide, high + wide, _LATENCY), -high * wide
 
-    return min(_TILES, key=cost)
+    return min(_tiles(), key=cost)
+
+
+def _tiles() -> Iterator[tuple[int, int]]:
+    """Rows and columns of tiles whose sums registers hold, beside the operands."""
+    for high in range(1, most_sums() + 1):
+        for wide in range(1, most_sums() // high + 1):
+            if high * wide + min(high, wide) < registers().count:
+                yield high, wide
 
 
 @view_kernel_for("conv_weight")
@@ -77,7 +75,6 @@ def conv_weight(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> 
     for axis in range(3):
         at = axis - (3 - len(window))
         words[f"out{axis}"] = out.strides[2 + at] * size if at >= 0 else 0
-    lanes = panel_width(kind) // 2
     near = _NEAR // ((high + wide) * size)
     piece = maximum(near // maximum(x.shape[0], 1), 1)
     words |= {
@@ -96,8 +93,8 @@ def conv_weight(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> 
         kind=kind,
         high=high,
         wide=wide,
-        tile=f"{kind}_{high}x{wide}x{lanes}",
-        room=(_TAPS * high * wide + 1) * lanes,
+        tile=f"{kind}_{high}x{wide}x{lanes(kind)}",
+        room=(_TAPS * high * wide + 1) * lanes(kind),
         taps=_TAPS,
     )
     return Kernel(

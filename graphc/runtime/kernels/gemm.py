@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from graphc.ir.dims import Size, ceil_divide, maximum, product
 from graphc.ir.types import DType
 from graphc.runtime.kernels.base import Kernel, code
-from graphc.runtime.kernels.product import panel_width
+from graphc.runtime.kernels.registers import panel_width
 from graphc.runtime.views import View
 
 __all__ = ["gemm_kernel", "integer_matmul_kernel"]

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import functools
 
-import llvmlite.binding as llvm
-
 from graphc.runtime.jit.request import KernelRequest
+from graphc.runtime.kernels.registers import lanes, tile_rows
 
-__all__ = ["DEPTH", "panel_width", "product_routine"]
+__all__ = ["DEPTH", "product_routine"]
 
 DEPTH = 256
 """Rows of a packed panel: with 16 columns of float32, half of a first-level cache."""
@@ -34,33 +33,18 @@ _WORTH_COPYING = 64
 """Columns of B for which a copy of a block of A pays."""
 
 
-@functools.cache
-def _vector_bytes() -> int:
-    """The width of this processor's vectors."""
-    features = llvm.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx2") and features.get("fma") else 16
-
-
-def panel_width(kind: str) -> int:
-    """Columns of a panel, for ``f32`` or ``f64``: two vectors."""
-    return 2 * _vector_bytes() // (4 if kind == "f32" else 8)
-
-
-def tile_rows() -> int:
-    """Rows of a tile: as many sums as registers hold, beside two vectors of B and one of A."""
-    return 12 if _vector_bytes() == 64 else 6
-
-
-@functools.cache
 def product_routine(kind: str) -> KernelRequest:
     """``product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, beta)``: C = beta C + alpha A B.
 
     The matrices are addresses and strides in items, C with dense rows; C is not read where beta is 0.
     """
+    return _routine(kind, lanes(kind), tile_rows())
+
+
+@functools.cache
+def _routine(kind: str, lanes: int, rows: int) -> KernelRequest:
     size, number = (4, "float32") if kind == "f32" else (8, "float64")
-    lanes = _vector_bytes() // size
     width = 2 * lanes
-    rows = tile_rows()
     source = _ROUTINE.format(
         kind=kind,
         size=size,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from graphc.runtime.jit.loader import load
-from graphc.runtime.kernels.product import DEPTH, panel_width, product_routine
+from graphc.runtime.kernels.product import DEPTH, product_routine
+from graphc.runtime.kernels.registers import panel_width
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
