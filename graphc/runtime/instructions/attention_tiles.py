@@ -1,7 +1,7 @@
 """Register tiles of attention: the instructions that its kernels are written with, beside the tiles of products.
 
 They work on panels: blocks of rows, each two vectors wide, one lane for each of a strip of queries or of keys.
-``pack_<dtype>_<lanes>`` reads a strip of a matrix into a panel, transposed, and ``unpack_...`` writes one back;
+``pack_<dtype>_<lanes>``, of products, reads a strip of a matrix into a panel, and ``unpack_...`` writes one back;
 ``forbid_...`` and its variants for masks apply what a query may not attend to; ``exponentials_...`` and ``finish_...``
 are the running softmax of Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"; ``slopes_...`` gives
 the cotangents of scores. ``item_<axes>`` finds a batch item. Addresses and strides are in bytes.
@@ -19,14 +19,12 @@ from llvmlite import ir
 from graphc.runtime.instructions.emit import WORD, instruction, types
 from graphc.runtime.instructions.mathlib import exp, log
 from graphc.runtime.instructions.scalar import INFINITY, Scalar, where
-from graphc.runtime.instructions.tiles import ITEMS, spread, transposed
-from graphc.runtime.instructions.vectors import Vectors, Word, loop
+from graphc.runtime.instructions.tiles import PAIR
+from graphc.runtime.instructions.vectors import ITEMS, Vectors, Word, loop, spread, transposed
 
 __all__ = ["attention_tile_names"]
 
 _ITEM = re.compile(r"\bitem_(\d+)\b")
-_PAIR = 2
-"""Vectors of a panel's row."""
 
 
 def attention_tile_names(source: str) -> dict[str, Any]:
@@ -70,13 +68,13 @@ class _Panel:
         self.builder, self.lanes = builder, lanes
         self.v = Vectors(builder, kind, lanes)
         self.number = types.float32 if kind == "f32" else types.float64
-        self.bytes = _PAIR * self.v.bytes
+        self.bytes = PAIR * self.v.bytes
 
     def word(self, value: Any) -> Word:
         return Word(self.builder, value)
 
     def load(self, row: Word) -> list[Scalar]:
-        return [Scalar(self.builder, self.number, self.v.load(row + i * self.v.bytes)) for i in range(_PAIR)]
+        return [Scalar(self.builder, self.number, self.v.load(row + i * self.v.bytes)) for i in range(PAIR)]
 
     def store(self, values: Sequence[Scalar], row: Word) -> None:
         for i, value in enumerate(values):
@@ -84,7 +82,7 @@ class _Panel:
 
     def repeat(self, address: Word) -> list[Scalar]:
         """An item at an address in every lane."""
-        return [Scalar(self.builder, self.number, self.v.repeat(address))] * _PAIR
+        return [Scalar(self.builder, self.number, self.v.repeat(address))] * PAIR
 
     def copy_item(self, source: Word, target: Word) -> None:
         pointers = [self.builder.inttoptr(at.value, ITEMS[self.v.kind].as_pointer()) for at in (source, target)]
@@ -93,13 +91,13 @@ class _Panel:
     def lane_numbers(self) -> list[ir.Constant]:
         """The number of each lane, as vectors of words."""
         kind = ir.VectorType(WORD, self.lanes)
-        return [ir.Constant(kind, list(range(i * self.lanes, (i + 1) * self.lanes))) for i in range(_PAIR)]
+        return [ir.Constant(kind, list(range(i * self.lanes, (i + 1) * self.lanes))) for i in range(PAIR)]
 
     def gather(self, item: ir.Type, start: Word, step: Word, there: Word) -> list[Any]:
         """Vectors of the items ``step`` bytes apart; the last one that is there stands for those that are not."""
         builder = self.builder
         vectors = []
-        for i in range(_PAIR):
+        for i in range(PAIR):
             vector = ir.Constant(ir.VectorType(item, self.lanes), ir.Undefined)
             for lane in range(self.lanes):
                 at = start + self.word(i * self.lanes + lane).at_most(there - 1) * step
@@ -131,38 +129,14 @@ def _emitted(parameters: int, *numbers: str) -> Callable[[Callable[..., None]], 
 
 
 @_emitted(6)
-def _pack(p: _Panel, source: Word, row: Word, column: Word, there: Word, count: Word, panel: Word) -> None:
-    """panel[j, i] = source[i, j] for ``count`` columns; the last row that is there stands for those that are not."""
-    v, zero = p.v, p.word(0)
-    rows = [source + p.word(i).at_most(there - 1) * row for i in range(_PAIR * p.lanes)]
-    squares = zero.select((column - v.size).is_zero(), count // p.lanes, 0)
-
-    def square(along: Word, target: Word) -> None:
-        for i in range(_PAIR):
-            block = [v.load(at + along) for at in rows[i * p.lanes : (i + 1) * p.lanes]]
-            for j, vector in enumerate(transposed(p.builder, block)):
-                v.store(vector, target + (j * p.bytes + i * v.bytes))
-
-    loop(squares, [(zero, p.word(v.bytes)), (panel, p.word(p.lanes * p.bytes))], square)
-
-    def single(along: Word, target: Word) -> None:
-        vectors = p.gather(ITEMS[v.kind], source + along, row, there)
-        for i, vector in enumerate(vectors):
-            v.store(vector, target + i * v.bytes)
-
-    done = squares * p.lanes
-    loop(count - done, [(done * column, column), (panel + done * p.bytes, p.word(p.bytes))], single)
-
-
-@_emitted(6)
 def _unpack(p: _Panel, panel: Word, count: Word, target: Word, row: Word, column: Word, there: Word) -> None:
     """target[i, j] = panel[j, i] for ``count`` columns and the rows that are there."""
     v, zero, builder = p.v, p.word(0), p.builder
-    whole = builder.and_((column - v.size).is_zero(), (there - _PAIR * p.lanes).is_zero())
+    whole = builder.and_((column - v.size).is_zero(), (there - PAIR * p.lanes).is_zero())
     squares = zero.select(whole, count // p.lanes, 0)
 
     def square(source: Word, along: Word) -> None:
-        for i in range(_PAIR):
+        for i in range(PAIR):
             block = [v.load(source + (j * p.bytes + i * v.bytes)) for j in range(p.lanes)]
             for lane, vector in enumerate(transposed(builder, block)):
                 v.store(vector, target + row * (i * p.lanes + lane) + along)
@@ -330,7 +304,7 @@ def _slope(score: Scalar, slope: Scalar, log_sum: Scalar, delta: Scalar, scale: 
 
 
 def _each_slope(p: _Panel, block: Word, slopes: Word, rows: Word, scale: Scalar, statistics: Any, *more: Any) -> None:
-    scales = [scale.like(spread(p.builder, p.v.type, scale.value))] * _PAIR
+    scales = [scale.like(spread(p.builder, p.v.type, scale.value))] * PAIR
 
     def each(row: Word, slope_row: Word, *places: Word) -> None:
         columns = zip(p.load(row), p.load(slope_row), *statistics(*places), scales, strict=True)
@@ -357,7 +331,6 @@ def _row_slopes(p: _Panel, block: Word, slopes: Word, rows: Word, *more: Any) ->
 
 
 _MAKERS: dict[str, Callable[[str, int], Any]] = {
-    "pack": _pack,
     "unpack": _unpack,
     "dense": _dense,
     "forbid": _forbid,

@@ -304,7 +304,7 @@ def _add_up(name: str, kind: str, rows: int, columns: int, lanes: int, words: tu
                 for c, (each_channel, item) in enumerate(pairs):
                     with builder.if_then(each_channel < table["columns"]):
                         place = out + each_channel * table["out_column"] + item * table["out1"]
-                        v.store_sum(v.load(cells + c * v.bytes), place)
+                        v.store_item(v.sum(v.load(cells + c * v.bytes)), place)
 
             there = (table["rows"] - row).at_most(rows)
             loop(there, [(cells, one * (columns * v.bytes)), (out, table["out_row"])], line)

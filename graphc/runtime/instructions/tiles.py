@@ -1,171 +1,273 @@
 """Register tiles: the instructions that matrix products are written with.
 
 ``tile_<dtype>_<rows>x<vectors>x<lanes>`` multiplies a few rows of A with a packed panel of B and keeps the whole result
-in registers meanwhile; ``transpose_<dtype>_<lanes>`` turns a square block over while a panel is packed. They are
-emitted as vector instructions by name, so the source of a kernel says which sizes it was written for.
+in registers meanwhile; ``pack_...`` and ``turn_...`` bring B and A into the order that it reads them in. ``scale_...``,
+``dots_...`` and ``add_rows_...`` make products of a single row. They are emitted as vector instructions by name, so the
+source of a kernel says which sizes it was written for. This leaves few lines to Numba, which takes milliseconds for
+each. Addresses and strides are in bytes.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
 
-from graphc.runtime.instructions.emit import WORD, cgutils, instruction, types
+from graphc.runtime.instructions.emit import WORD, instruction, types
+from graphc.runtime.instructions.vectors import ITEMS, Vectors, Word, clamped, loop, spread, transposed
 
-__all__ = ["ITEMS", "spread", "tile_names", "transposed", "vector_at"]
+__all__ = ["PAIR", "tile_names"]
 
-ITEMS: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 _NUMBERS: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
-_TILE = re.compile(r"\btile_(f32|f64)_(\d+)x(\d+)x(\d+)\b")
-_TRANSPOSE = re.compile(r"\btranspose_(f32|f64)_(\d+)\b")
-_STACK = re.compile(r"\bstack_(f32|f64)_(\d+)\b")
+_NAME = re.compile(r"\b(tile|pack|turn|scale|dots|add_rows|stack)_(f32|f64)_(\d+(?:x\d+)*)\b")
+PAIR = 2
+"""Vectors of a row of a panel."""
+
 _LINE = 64
+_APART = 4
+"""Sums, or rows, that are added up side by side."""
 
 
 def tile_names(source: str) -> dict[str, Any]:
     """The instructions of this kind that a source mentions, by name."""
-    found: dict[str, Any] = {}
-    for kind, *sizes in set(_TILE.findall(source)):
-        found["tile_{}_{}x{}x{}".format(kind, *sizes)] = _tile(kind, *map(int, sizes))
-    for kind, lanes in set(_TRANSPOSE.findall(source)):
-        found[f"transpose_{kind}_{lanes}"] = _transpose(kind, int(lanes))
-    for kind, items in set(_STACK.findall(source)):
-        found[f"stack_{kind}_{items}"] = _stack(kind, int(items))
-    return found
-
-
-def vector_at(builder: Any, vector: ir.Type, address: Any) -> Any:
-    """An address as a pointer to a vector."""
-    return builder.inttoptr(address, vector.as_pointer())
-
-
-def spread(builder: Any, vector: Any, item: Any) -> Any:
-    """An item in every lane of a vector."""
-    empty = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(empty, item, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+    return {
+        f"{name}_{kind}_{sizes}": _made(name, kind, tuple(map(int, sizes.split("x"))))
+        for name, kind, sizes in set(_NAME.findall(source))
+    }
 
 
 @functools.cache
+def _made(name: str, kind: str, sizes: tuple[int, ...]) -> Any:
+    return _MAKERS[name](kind, *sizes)
+
+
 def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
-    item, number, word = ITEMS[kind], _NUMBERS[kind], types.int64
-    vector = ir.VectorType(item, lanes)
-    size = 4 if kind == "f32" else 8
-    width = vectors * lanes
+    word, number = types.int64, _NUMBERS[kind]
 
-    def constant(value: int) -> Any:
-        return ir.Constant(WORD, value)
-
-    @instruction(types.void, word, word, word, word, word, word, word, word, number, number)
+    @instruction(types.void, *[word] * 10, number, number)
     def tile(builder: Any, *values: Any) -> None:
-        """C[rows, width] = beta * C + alpha * (A[rows, depth] @ panel[depth, width]).
+        """C[tall, columns] = beta * C + alpha * (A[tall, depth] @ panel[depth, columns]).
 
-        ``a, a_row, a_column, there, panel, depth, c, c_row, alpha, beta``: addresses, and strides in bytes. A has
-        ``there`` rows, at least 1; the last one stands for those that it lacks. C's old items do not count where
-        beta is 0.
+        ``a, a_row, a_column, there, panel, depth, c, c_row, tall, columns, alpha, beta``. A has ``there`` rows, at
+        least 1; the last one stands for those that it lacks. C's old items do not count where beta is 0.
         """
-        a, a_row, a_column, there, panel, depth, c, c_row, alpha, beta = values
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}{kind}"
+        a, a_row, a_column, there, panel, depth, c, c_row, tall, columns = (
+            Word(builder, value) for value in values[:10]
         )
-        starts = [a]
-        for r in range(1, rows):
-            further = builder.add(starts[-1], a_row)
-            starts.append(builder.select(builder.icmp_signed("<", constant(r), there), further, starts[-1]))
-        zero = ir.Constant(vector, None)
-        entry = builder.block
-        loop, done = builder.append_basic_block("depth"), builder.append_basic_block("write")
-        builder.cbranch(builder.icmp_signed(">", depth, constant(0)), loop, done)
-        builder.position_at_end(loop)
-        step, across, along = (builder.phi(WORD) for _ in range(3))
-        for phi in (step, across, along):
-            phi.add_incoming(constant(0), entry)
-        sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-        for row in sums:
-            for total in row:
-                total.add_incoming(zero, entry)
-        base = builder.add(panel, along)
-        columns = [
-            builder.load(vector_at(builder, vector, builder.add(base, constant(v * lanes * size))), align=lanes * size)
-            for v in range(vectors)
-        ]
-        following = []
-        for r in range(rows):
-            pointer = builder.inttoptr(builder.add(starts[r], across), item.as_pointer())
-            left = spread(builder, vector, builder.load(pointer))
-            following.append([builder.call(fma, [left, columns[v], sums[r][v]]) for v in range(vectors)])
-        next_step = builder.add(step, constant(1))
-        step.add_incoming(next_step, loop)
-        across.add_incoming(builder.add(across, a_column), loop)
-        along.add_incoming(builder.add(along, constant(width * size)), loop)
-        for r in range(rows):
-            for v in range(vectors):
-                sums[r][v].add_incoming(following[r][v], loop)
-        builder.cbranch(builder.icmp_signed("<", next_step, depth), loop, done)
-        builder.position_at_end(done)
-        results = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-        scale, keep = spread(builder, vector, alpha), spread(builder, vector, beta)
-        fresh = builder.fcmp_ordered("==", beta, ir.Constant(item, 0.0))
-        for r in range(rows):
-            for v in range(vectors):
-                results[r][v].add_incoming(zero, entry)
-                results[r][v].add_incoming(following[r][v], loop)
-        for r in range(rows):
-            for v in range(vectors):
-                offset = builder.add(builder.mul(c_row, constant(r)), constant(v * lanes * size))
-                place = vector_at(builder, vector, builder.add(c, offset))
-                old = builder.fmul(builder.load(place, align=size), keep)
-                kept = builder.select(fresh, zero, old)
-                builder.store(builder.call(fma, [results[r][v], scale, kept]), place, align=size)
+        alpha, beta = values[10:]
+        v = Vectors(builder, kind, lanes)
+        starts = [at - a for at in clamped(a, a_row, rows, there)]
+        sums = [[v.room(v.zero) for _ in range(vectors)] for _ in range(rows)]
+
+        def step(across: Word, along: Word) -> None:
+            factors = [v.load(along + i * v.bytes, aligned=True) for i in range(vectors)]
+            for start, line in zip(starts, sums, strict=True):
+                left = v.repeat(across + start)
+                for slot, factor in zip(line, factors, strict=True):
+                    builder.store(v.fma(left, factor, builder.load(slot)), slot)
+
+        loop(depth, [(a, a_column), (panel, Word(builder, vectors * v.bytes))], step)
+        scale, keep = (spread(builder, v.type, value) for value in (alpha, beta))
+        fresh = builder.fcmp_ordered("==", beta, ir.Constant(ITEMS[kind], 0.0))
+
+        def write(whole: bool) -> None:
+            for r, line in enumerate(sums):
+                for i, slot in enumerate(line):
+                    mask = None
+                    if not whole:
+                        mask = v.first((columns - i * lanes).select(tall < r + 1, 0, columns - i * lanes))
+                    place = c + c_row * r + i * v.bytes
+                    old = builder.select(fresh, v.zero, builder.fmul(v.load(place, mask), keep))
+                    v.store(v.fma(builder.load(slot), scale, old), place, mask)
+
+        lacks = builder.or_(tall < rows, columns < vectors * lanes)
+        with builder.if_else(lacks, likely=False) as (yes, no):
+            with yes:
+                write(whole=False)
+            with no:
+                write(whole=True)
 
     return tile
 
 
-@functools.cache
-def _transpose(kind: str, lanes: int) -> Any:
-    item, word = ITEMS[kind], types.int64
-    vector = ir.VectorType(item, lanes)
-    size = 4 if kind == "f32" else 8
+def _pack(kind: str, lanes: int) -> Any:
+    width = PAIR * lanes
 
-    @instruction(types.void, word, word, word, word)
-    def transpose(builder: Any, source: Any, source_row: Any, target: Any, target_row: Any) -> None:
-        """target[j, i] = source[i, j] for a square block; rows are so many bytes apart."""
+    @instruction(types.void, *[types.int64] * 6)
+    def pack(builder: Any, *values: Any) -> None:
+        """panel[j, i] = source[i, j]: ``source, row, column, there, count, panel``, for ``count`` columns.
 
-        def at(start: Any, row: Any, number: int) -> Any:
-            return vector_at(builder, vector, builder.add(start, builder.mul(row, ir.Constant(WORD, number))))
+        The rows are those ``there``, at least one and at most two vectors of them; in place of others is a zero or an
+        item of the last one.
+        """
+        source, row, column, there, count, panel = (Word(builder, value) for value in values)
+        v = Vectors(builder, kind, lanes)
+        zero, line = Word(builder, 0), Word(builder, width * v.size)
+        masks = [v.first(there - i * lanes) for i in range(PAIR)]
 
-        rows = [builder.load(at(source, source_row, r), align=size) for r in range(lanes)]
-        for r, row in enumerate(transposed(builder, rows)):
-            builder.store(row, at(target, target_row, r), align=size)
+        def together(at: Word, target: Word) -> None:
+            for i, mask in enumerate(masks):
+                v.store(v.load(at + i * v.bytes, mask), target + i * v.bytes)
 
-    return transpose
+        rows = [at - source for at in clamped(source, row, width, there)]
+
+        def square(at: Word, target: Word) -> None:
+            for i in range(PAIR):
+                block = [v.load(at + offset) for offset in rows[i * lanes : (i + 1) * lanes]]
+                for j, vector in enumerate(transposed(builder, block)):
+                    v.store(vector, target + (j * width + i * lanes) * v.size)
+
+        def single(at: Word, target: Word) -> None:
+            def item(number: Word, place: Word) -> None:
+                v.store_item(v.load_item(at + number.at_most(there - 1) * row), place)
+
+            loop(Word(builder, width), [(zero, Word(builder, 1)), (target, Word(builder, v.size))], item)
+
+        dense = (row - v.size).is_zero()
+        squares = (count // lanes).select((column - v.size).is_zero(), count // lanes, 0)
+        squares = squares.select(dense, 0, squares)
+        done = squares * lanes
+        loop(count.select(dense, count, 0), [(source, column), (panel, line)], together)
+        loop(squares, [(source, column * lanes), (panel, line * lanes)], square)
+        rest = count.select(dense, 0, count - done)
+        loop(rest, [(source + column * done, column), (panel + line * done, line)], single)
+
+    return pack
 
 
-def transposed(builder: Any, vectors: Sequence[Any]) -> list[Any]:
-    """The columns of a square block, given its rows."""
-    rows, lanes = list(vectors), len(vectors)
-    half = lanes // 2
-    while half:
-        # Exchange the off-diagonal halves of every block of 2 * half rows and columns.
-        for r in range(lanes):
-            if r & half:
-                continue
-            upper, lower = rows[r], rows[r + half]
-            first = [lanes + lane - half if lane & half else lane for lane in range(lanes)]
-            second = [lanes + lane if lane & half else lane + half for lane in range(lanes)]
-            rows[r], rows[r + half] = (
-                builder.shuffle_vector(upper, lower, ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask))
-                for mask in (first, second)
-            )
-        half //= 2
-    return rows
+def _turn(kind: str, rows: int) -> Any:
+    @instruction(types.void, *[types.int64] * 7)
+    def turn(builder: Any, *values: Any) -> None:
+        """strips[i // rows, p, i % rows] = A[i, p], of ``tall`` rows and of ``depth`` columns that are far apart.
+
+        ``a, a_row, a_column, strips, apart, depth, tall``: strips are so far apart.
+        """
+        a, a_row, a_column, strips, apart, depth, tall = (Word(builder, value) for value in values)
+        v = Vectors(builder, kind, 1)
+        whole = tall // rows
+        rest = tall - whole * rows
+
+        def column(source: Word, target: Word) -> None:
+            def strip(source: Word, target: Word, there: Word | None = None) -> None:
+                places = clamped(source, a_row, rows, Word(builder, rows) if there is None else there)
+                for r, place in enumerate(places):
+                    v.store_item(v.load_item(place), target + r * v.size)
+
+            loop(whole, [(source, a_row * rows), (target, apart)], strip)
+            with builder.if_then(Word(builder, 0) < rest, likely=False):
+                strip(source + whole * a_row * rows, target + whole * apart, rest)
+
+        loop(depth, [(a, a_column), (strips, Word(builder, rows * v.size))], column)
+
+    return turn
 
 
-@functools.cache
+def _each_vector(v: Vectors, count: Word, starts: Sequence[Word], body: Callable[..., None]) -> None:
+    """``body(*addresses, mask=...)`` for each vector of so many items, the last of which may be there in part."""
+    builder = count.builder
+    whole = count // v.lanes
+    rest = count - whole * v.lanes
+    loop(whole, [(start, Word(builder, v.bytes)) for start in starts], body)
+    with builder.if_then(Word(builder, 0) < rest, likely=False):
+        body(*(start + whole * v.bytes for start in starts), mask=v.first(rest))
+
+
+def _scale(kind: str, lanes: int) -> Any:
+    word = types.int64
+
+    @instruction(types.void, *[word] * 4, _NUMBERS[kind])
+    def scale(builder: Any, *values: Any) -> None:
+        """C[m, n] = beta * C: ``c, c_row, m, n, beta``. C's old items do not count where beta is 0."""
+        c, c_row, m, n = (Word(builder, value) for value in values[:4])
+        v = Vectors(builder, kind, lanes)
+        keep = spread(builder, v.type, values[4])
+        fresh = builder.fcmp_ordered("==", values[4], ir.Constant(ITEMS[kind], 0.0))
+
+        def part(at: Word, mask: Any = None) -> None:
+            v.store(builder.select(fresh, v.zero, builder.fmul(v.load(at, mask), keep)), at, mask)
+
+        loop(m, [(c, c_row)], lambda row: _each_vector(v, n, [row], part))
+
+    return scale
+
+
+def _dots(kind: str, lanes: int) -> Any:
+    word = types.int64
+
+    @instruction(types.void, *[word] * 6, _NUMBERS[kind])
+    def dots(builder: Any, *values: Any) -> None:
+        """c[n] += alpha * (a[k] @ B[k, n]) for a dense a and dense columns: ``a, b, b_column, c, k, n, alpha``."""
+        a, b, b_column, c, k, n = (Word(builder, value) for value in values[:6])
+        v = Vectors(builder, kind, lanes)
+        blocks = k // (_APART * lanes)
+        block = Word(builder, _APART * v.bytes)
+        rest = k - blocks * (_APART * lanes)
+
+        def dot(column: Word, place: Word) -> None:
+            sums = [v.room(v.zero) for _ in range(_APART)]
+
+            def part(slot: Any, x: Word, y: Word, mask: Any = None) -> None:
+                builder.store(v.fma(v.load(x, mask), v.load(y, mask), builder.load(slot)), slot)
+
+            def parts(x: Word, y: Word) -> None:
+                for i, slot in enumerate(sums):
+                    part(slot, x + i * v.bytes, y + i * v.bytes)
+
+            loop(blocks, [(a, block), (column, block)], parts)
+            _each_vector(v, rest, [a + block * blocks, column + block * blocks], functools.partial(part, sums[0]))
+            first, second, third, fourth = (builder.load(slot) for slot in sums)
+            total = v.sum(builder.fadd(builder.fadd(first, second), builder.fadd(third, fourth)))
+            v.store_item(builder.fadd(v.load_item(place), builder.fmul(values[6], total)), place)
+
+        loop(n, [(b, b_column), (c, Word(builder, v.size))], dot)
+
+    return dots
+
+
+def _add_rows(kind: str, lanes: int) -> Any:
+    word = types.int64
+
+    @instruction(types.void, *[word] * 8, _NUMBERS[kind])
+    def add_rows(builder: Any, *values: Any) -> None:
+        """c[n] += alpha * (a[k] @ B[k, n]): ``a, a_column, b, b_row, b_column, c, k, n, alpha``."""
+        a, a_column, b, b_row, b_column, c, k, n = (Word(builder, value) for value in values[:8])
+        v = Vectors(builder, kind, lanes)
+        dense = (b_column - v.size).is_zero()
+
+        def rows(count: int, x: Word, y: Word) -> None:
+            """Some rows of B, at ``y``, times their items of a, at ``x``."""
+            factors = [builder.fmul(values[8], v.load_item(x + a_column * i)) for i in range(count)]
+            spreads = [spread(builder, v.type, factor) for factor in factors]
+
+            def part(at: Word, place: Word, mask: Any = None) -> None:
+                products = [builder.fmul(factor, v.load(at + b_row * i, mask)) for i, factor in enumerate(spreads)]
+                v.store(builder.fadd(v.load(place, mask), _in_pairs(builder, products)), place, mask)
+
+            def item(at: Word, place: Word) -> None:
+                products = [builder.fmul(factor, v.load_item(at + b_row * i)) for i, factor in enumerate(factors)]
+                v.store_item(builder.fadd(v.load_item(place), _in_pairs(builder, products)), place)
+
+            _each_vector(v, n.select(dense, n, 0), [y, c], part)
+            loop(n.select(dense, 0, n), [(y, b_column), (c, Word(builder, v.size))], item)
+
+        whole = k // _APART
+        done = whole * _APART
+        loop(whole, [(a, a_column * _APART), (b, b_row * _APART)], functools.partial(rows, _APART))
+        loop(k - done, [(a + a_column * done, a_column), (b + b_row * done, b_row)], functools.partial(rows, 1))
+
+    return add_rows
+
+
+def _in_pairs(builder: Any, terms: Sequence[Any]) -> Any:
+    """The sum of one, two or four terms."""
+    while len(terms) > 1:
+        terms = [builder.fadd(*terms[i : i + 2]) for i in range(0, len(terms), 2)]
+    return terms[0]
+
+
 def _stack(kind: str, items: int) -> Any:
     size = 4 if kind == "f32" else 8
 
@@ -179,3 +281,14 @@ def _stack(kind: str, items: int) -> Any:
         return builder.and_(up, ir.Constant(WORD, -_LINE))
 
     return stack
+
+
+_MAKERS: dict[str, Callable[..., Any]] = {
+    "tile": _tile,
+    "pack": _pack,
+    "turn": _turn,
+    "scale": _scale,
+    "dots": _dots,
+    "add_rows": _add_rows,
+    "stack": _stack,
+}

@@ -8,13 +8,46 @@ from typing import Any, TypeAlias
 from llvmlite import ir
 
 from graphc.runtime.instructions.emit import WORD, cgutils
-from graphc.runtime.instructions.tiles import ITEMS, spread, vector_at
 
-__all__ = ["Table", "Vectors", "Word", "clamped", "loop"]
+__all__ = ["ITEMS", "Table", "Vectors", "Word", "clamped", "loop", "spread", "transposed"]
+
+ITEMS: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 _LANE = ir.IntType(32)
 
 _Load: TypeAlias = Callable[[], Any]
+
+
+def _vector_at(builder: Any, vector: ir.Type, address: Any) -> Any:
+    """An address as a pointer to a vector."""
+    return builder.inttoptr(address, vector.as_pointer())
+
+
+def spread(builder: Any, vector: Any, item: Any) -> Any:
+    """An item in every lane of a vector."""
+    empty = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(empty, item, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+
+
+def transposed(builder: Any, vectors: Sequence[Any]) -> list[Any]:
+    """The columns of a square block, given its rows."""
+    rows, lanes = list(vectors), len(vectors)
+    half = lanes // 2
+    while half:
+        # Exchange the off-diagonal halves of every block of 2 * half rows and columns.
+        for r in range(lanes):
+            if r & half:
+                continue
+            upper, lower = rows[r], rows[r + half]
+            first = [lanes + lane - half if lane & half else lane for lane in range(lanes)]
+            second = [lanes + lane if lane & half else lane + half for lane in range(lanes)]
+            rows[r], rows[r + half] = (
+                builder.shuffle_vector(upper, lower, ir.Constant(ir.VectorType(ir.IntType(32), lanes), mask))
+                for mask in (first, second)
+            )
+        half //= 2
+    return rows
 
 
 class Word:
@@ -130,8 +163,18 @@ class Vectors:
 
     def repeat(self, address: Word) -> Any:
         """The item at an address in every lane."""
-        item = self.builder.load(self.builder.inttoptr(address.value, ITEMS[self.kind].as_pointer()))
-        return spread(self.builder, self.type, item)
+        return spread(self.builder, self.type, self.load_item(address))
+
+    def load_item(self, address: Word) -> Any:
+        """The item at an address."""
+        return self.builder.load(self._item_at(address))
+
+    def store_item(self, item: Any, address: Word) -> None:
+        """Write an item."""
+        self.builder.store(item, self._item_at(address))
+
+    def _item_at(self, address: Word) -> Any:
+        return self.builder.inttoptr(address.value, ITEMS[self.kind].as_pointer())
 
     def first(self, count: Word) -> Any:
         """The mask of the first lanes."""
@@ -139,18 +182,18 @@ class Vectors:
         lanes = ir.Constant(ir.VectorType(_LANE, self.lanes), list(range(self.lanes)))
         return self.builder.icmp_signed("<", lanes, spread(self.builder, lanes.type, number))
 
-    def load(self, address: Word, mask: Any = None) -> Any:
+    def load(self, address: Word, mask: Any = None, aligned: bool = False) -> Any:
         """The items at an address; zeros, unread, in lanes that the mask leaves out."""
-        place = vector_at(self.builder, self.type, address.value)
+        place = _vector_at(self.builder, self.type, address.value)
         if mask is None:
-            return self.builder.load(place, align=self.size)
+            return self.builder.load(place, align=self.bytes if aligned else self.size)
         name = f"llvm.masked.load.v{self.lanes}{self.kind}.p0"
         load = self._function(name, self.type, place.type, _LANE, self._mask_type, self.type)
         return self.builder.call(load, [place, ir.Constant(_LANE, self.size), mask, self.zero])
 
     def store(self, value: Any, address: Word, mask: Any = None) -> None:
         """Write the lanes that the mask has; all without one."""
-        place = vector_at(self.builder, self.type, address.value)
+        place = _vector_at(self.builder, self.type, address.value)
         if mask is None:
             self.builder.store(value, place, align=self.size)
             return
@@ -158,8 +201,8 @@ class Vectors:
         store = self._function(name, ir.VoidType(), self.type, place.type, _LANE, self._mask_type)
         self.builder.call(store, [value, place, ir.Constant(_LANE, self.size), mask])
 
-    def store_sum(self, value: Any, address: Word) -> None:
-        """Write the sum of the lanes, added in pairs."""
+    def sum(self, value: Any) -> Any:
+        """The sum of the lanes, added in pairs."""
         width = self.lanes
         while width > 1:
             width //= 2
@@ -168,8 +211,7 @@ class Vectors:
             ]
             low, high = (self.builder.shuffle_vector(value, value, half) for half in halves)
             value = self.builder.fadd(low, high)
-        item = self.builder.extract_element(value, ir.Constant(_LANE, 0))
-        self.builder.store(item, self.builder.inttoptr(address.value, ITEMS[self.kind].as_pointer()))
+        return self.builder.extract_element(value, ir.Constant(_LANE, 0))
 
     def room(self, start: Any) -> Any:
         """A variable for a vector, which LLVM keeps in a register."""

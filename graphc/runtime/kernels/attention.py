@@ -206,7 +206,8 @@ def kernel(args, lo, hi):
                 y2, y2_row, y2_column = block2, width * {size}, {size}
             for r in range((count + {rows} - 1) // {rows}):
                 tile_{kind}_{rows}x2x{lanes}(y1 + r * {rows} * y1_row, y1_row, y1_column, count - r * {rows}, strip,
-                                             depth, scores + r * {rows} * {row}, {row}, factor, {kind}(0))
+                                             depth, scores + r * {rows} * {row}, {row}, {rows}, {width}, factor,
+                                             {kind}(0))
 {forbid}
             exponentials_{kind}_{lanes}(scores, count, state)
             if start > 0:
@@ -214,7 +215,7 @@ def kernel(args, lo, hi):
             keep = {kind}(1 if start > 0 else 0)
             for r in range((width + {rows} - 1) // {rows}):
                 tile_{kind}_{rows}x2x{lanes}(y2 + r * {rows} * y2_column, y2_column, y2_row, width - r * {rows}, scores,
-                                             count, means + r * {rows} * {row}, {row}, {kind}(1), keep)
+                                             count, means + r * {rows} * {row}, {row}, {rows}, {width}, {kind}(1), keep)
         finish_{kind}_{lanes}(means, width, state)
         unpack_{kind}_{lanes}(means, width, out + first * out_row, out_row, out_column, there)
         unpack_{kind}_{lanes}(state, 1, log_sum + first * log_sum_row, log_sum_row, 0, there)
@@ -293,8 +294,8 @@ def kernel(args, lo, hi):
                 z, z_row, z_column = (z2, z2_row, z2_column) if r >= strips else (z1, z1_row, z1_column)
                 panel, target, size = (strip2, slopes, width) if r >= strips else (strip1, scores, depth)
                 tile_{kind}_{rows}x2x{lanes}(z + row * z_row, z_row, z_column, count - row, panel, size,
-                                             target + row * {row}, {row}, {kind}(1) if r >= strips else factor,
-                                             {kind}(0))
+                                             target + row * {row}, {row}, {rows}, {width},
+                                             {kind}(1) if r >= strips else factor, {kind}(0))
 {forbid}
             if by_query:
                 slopes_{kind}_{lanes}(scores, slopes, count, state, state + {row}, factor)
@@ -306,16 +307,17 @@ def kernel(args, lo, hi):
                 panel, target, size = (scores, sums2, width) if side else (slopes, sums1, depth)
                 for r in range((size + {rows} - 1) // {rows}):
                     tile_{kind}_{rows}x2x{lanes}(z + r * {rows} * z_column, z_column, z_row, size - r * {rows}, panel,
-                                                 count, target + r * {rows} * {row}, {row}, {kind}(1), {kind}(1))
+                                                 count, target + r * {rows} * {row}, {row}, {rows}, {width}, {kind}(1),
+                                                 {kind}(1))
             for r in range(0 if query_strips else strips * columns):
                 row, left = r % strips * {rows}, r // strips * {width}
                 high, wide = min({rows}, count - row), min({width}, depth - left)
                 target = dq + (start + row) * dq_row + left * dq_column
-                whole = high == {rows} and wide == {width} and dq_column == {size}
+                dense = dq_column == {size}
                 tile_{kind}_{rows}x2x{lanes}(slopes + row * {row}, {row}, {size}, high, strip_rows + left * {row},
-                                             there, target if whole else edge, dq_row if whole else {row},
-                                             {kind}(1), {kind}(1 if whole else 0))
-                for i in range(0 if whole else high):
+                                             there, target if dense else edge, dq_row if dense else {row}, high, wide,
+                                             {kind}(1), {kind}(1 if dense else 0))
+                for i in range(0 if dense else high):
                     for j in range(wide):
                         place = target + i * dq_row + j * dq_column
                         store_{kind}_3(place, 0, load_{kind}_3(place, 0) + load_{kind}_4(edge, i * {width} + j))

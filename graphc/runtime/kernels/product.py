@@ -51,10 +51,8 @@ def _routine(kind: str, lanes: int, rows: int) -> KernelRequest:
         lanes=lanes,
         width=width,
         rows=rows,
-        room=DEPTH * width,
         panels=DEPTH * width * _PANELS,
         side=width * _PANELS,
-        edge=rows * width,
         depth=DEPTH,
         height=_HEIGHT,
         copy=_HEIGHT * DEPTH,
@@ -69,41 +67,20 @@ _ROUTINE = """
 def product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, beta):
     panels = stack_{kind}_{panels}()
     copy = stack_{kind}_{copy}()
-    edge = stack_{kind}_{edge}()
-    if n == 1 and c_row == 1:
+    a_row, a_column, b_row = a_row * {size}, a_column * {size}, b_row * {size}
+    b_column, c_row = b_column * {size}, c_row * {size}
+    if n == 1 and c_row == {size}:
         a, a_row, a_column, b, b_row, b_column, m, n = b, b_column, b_row, a, a_column, a_row, 1, m
     if k == 0 or m == 1:
-        for i in range(m):
-            for j in range(n):
-                old = load_{kind}_2(c, i * c_row + j)
-                store_{kind}_2(c, i * c_row + j, {kind}(0) if beta == {kind}(0) else {kind}(beta * old))
-    if m == 1 and b_row == 1 and a_column == 1:
-        for j in range(n):
-            total = {kind}(0)
-            for p in range(k):
-                total += {kind}(load_{kind}_0(a, p) * load_{kind}_1(b, j * b_column + p))
-            store_{kind}_2(c, j, {kind}(load_{kind}_2(c, j) + alpha * total))
-        return 0
-    if m == 1:
-        quads = k // 4 * 4
-        for p in range(0, quads, 4):
-            x0 = {kind}(alpha * load_{kind}_0(a, p * a_column))
-            x1 = {kind}(alpha * load_{kind}_0(a, (p + 1) * a_column))
-            x2 = {kind}(alpha * load_{kind}_0(a, (p + 2) * a_column))
-            x3 = {kind}(alpha * load_{kind}_0(a, (p + 3) * a_column))
-            for j in range(n):
-                at = p * b_row + j * b_column
-                first = {kind}(x0 * load_{kind}_1(b, at) + x1 * load_{kind}_1(b, at + b_row))
-                second = {kind}(x2 * load_{kind}_1(b, at + 2 * b_row) + x3 * load_{kind}_1(b, at + 3 * b_row))
-                store_{kind}_2(c, j, {kind}(load_{kind}_2(c, j) + (first + second)))
-        for p in range(quads, k):
-            x0 = {kind}(alpha * load_{kind}_0(a, p * a_column))
-            for j in range(n):
-                store_{kind}_2(c, j, {kind}(load_{kind}_2(c, j) + x0 * load_{kind}_1(b, p * b_row + j * b_column)))
+        scale_{kind}_{lanes}(c, c_row, m, n, beta)
+        if m == 1 and b_row == {size} and a_column == {size}:
+            dots_{kind}_{lanes}(a, b, b_column, c, k, n, alpha)
+        elif m == 1:
+            add_rows_{kind}_{lanes}(a, a_column, b, b_row, b_column, c, k, n, alpha)
         return 0
     blocks = (k + {depth} - 1) // {depth}
-    most = (k + blocks * {lanes} - 1) // max(blocks * {lanes}, 1) * {lanes}
-    copied = n >= {worth} and a_column != 1 and (a_row != 1 or a_column * {size} >= {far})
+    most = (k + blocks * {lanes} - 1) // (blocks * {lanes}) * {lanes}
+    copied = n >= {worth} and a_column != {size} and (a_row != {size} or a_column >= {far})
     for side in range(0, n, {side}):
         across = min({side}, n - side)
         for first in range(0, k, max(most, 1)):
@@ -111,62 +88,21 @@ def product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, be
             keep = beta if first == 0 else {kind}(1)
             for top in range(0, m, {height}):
                 tall = min({height}, m - top)
-                corner, down, along = a + {size} * (top * a_row + first * a_column), a_row, a_column
-                next_rows = {rows} * a_row
+                strip, down, along, next_strip = a + top * a_row + first * a_column, a_row, a_column, {rows} * a_row
                 if copied:
-                    for p in range(depth):
-                        for i in range(0, tall // {rows} * {rows}, {rows}):
-                            for r in range({rows}):
-                                item = load_{kind}_0(corner, (i + r) * a_row + p * a_column)
-                                store_{kind}_5(copy, i * {depth} + p * {rows} + r, item)
-                        for i in range(tall // {rows} * {rows}, tall):
-                            item = load_{kind}_0(corner, i * a_row + p * a_column)
-                            store_{kind}_5(copy, i // {rows} * {rows} * {depth} + p * {rows} + i % {rows}, item)
-                    corner, down, along, next_rows = copy, 1, {rows}, {rows} * {depth}
+                    next_strip = {rows} * {size} * depth
+                    turn_{kind}_{rows}(strip, a_row, a_column, copy, next_strip, depth, tall)
+                    strip, down, along = copy, {size}, {rows} * {size}
                 for left in range(0, across, {width}):
                     columns = min({width}, across - left)
-                    panel = panels + {size} * {depth} * left
-                    start = first * b_row + (side + left) * b_column
-                    if top > 0:
-                        pass
-                    elif columns < {width}:
-                        for p in range(depth):
-                            for j in range(columns):
-                                item = load_{kind}_1(b, start + p * b_row + j * b_column)
-                                store_{kind}_3(panel, p * {width} + j, item)
-                            for j in range(columns, {width}):
-                                store_{kind}_3(panel, p * {width} + j, {kind}(0))
-                    elif b_column == 1:
-                        for p in range(depth):
-                            for j in range({width}):
-                                store_{kind}_3(panel, p * {width} + j, load_{kind}_1(b, start + p * b_row + j))
-                    else:
-                        squares = depth // {lanes} if b_row == 1 else 0
-                        for q in range(squares):
-                            for v in range(2):
-                                transpose_{kind}_{lanes}(
-                                    b + {size} * (start + v * {lanes} * b_column + q * {lanes}), {size} * b_column,
-                                    panel + {size} * {lanes} * (q * {width} + v), {size} * {width})
-                        for p in range(squares * {lanes}, depth):
-                            for j in range({width}):
-                                item = load_{kind}_1(b, start + p * b_row + j * b_column)
-                                store_{kind}_3(panel, p * {width} + j, item)
-                    for strip in range((tall + {rows} - 1) // {rows}):
-                        there = min({rows}, tall - strip * {rows})
-                        target = c + {size} * ((top + strip * {rows}) * c_row + side + left)
-                        whole = columns == {width} and there == {rows}
-                        place = target if whole else edge
-                        step = c_row if whole else {width}
-                        factor = keep if whole else {kind}(0)
-                        tile_{kind}_{rows}x2x{lanes}(corner + {size} * strip * next_rows, {size} * down,
-                                                     {size} * along, there, panel, depth,
-                                                     place, {size} * step, alpha, factor)
-                        if not whole:
-                            for x in range(there):
-                                for j in range(columns):
-                                    old = load_{kind}_2(target, x * c_row + j)
-                                    kept = {kind}(0) if keep == {kind}(0) else {kind}(keep * old)
-                                    total = {kind}(kept + load_{kind}_4(edge, x * {width} + j))
-                                    store_{kind}_2(target, x * c_row + j, total)
+                    panel = panels + {size} * depth * left
+                    if top == 0:
+                        corner = b + first * b_row + (side + left) * b_column
+                        pack_{kind}_{lanes}(corner, b_column, b_row, columns, depth, panel)
+                    target = c + top * c_row + {size} * (side + left)
+                    for i in range((tall + {rows} - 1) // {rows}):
+                        there = min({rows}, tall - i * {rows})
+                        tile_{kind}_{rows}x2x{lanes}(strip + i * next_strip, down, along, there, panel, depth,
+                                                     target + i * {rows} * c_row, c_row, there, columns, alpha, keep)
     return 0
 """
