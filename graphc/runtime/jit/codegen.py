@@ -1,7 +1,8 @@
 """From LLVM's language to machine code of this processor.
 
-LLVM's standard optimisations run once over the module of a kernel. They do not look for vectors in straight code (SLP):
-kernels have their vectors in loops or are written with them, and the search costs as much as the rest on large tiles.
+LLVM's standard optimisations run once over the module of a kernel, those of -O2: what -O3 adds doubles the time that a
+register tile takes, and no kernel is faster for it. They do not look for vectors in straight code (SLP): kernels have
+their vectors in loops or are written with them, and the search costs as much as the rest on large tiles.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class CodeGenerator:
         """The module that `text` describes, after LLVM's optimisations. Raises RuntimeError if it is none."""
         module = llvm.parse_assembly(text)
         module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = options.loop_interleaving = options.loop_unrolling = True
         options.slp_vectorization = False
         passes = llvm.create_pass_builder(self._machine, options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,14 +35,19 @@ from graphc.runtime.jit.loader import store_listed
 store_listed()
 """
 
-_TILE = 4000
-"""A register tile takes LLVM as long as so many characters of other source."""
+_TILE = re.compile(r"\b(?!load|store|stack)\w+_f(?:32|64)_\d+(?:x\d+)*\(")
+_TILE_COST = 1500
+"""An instruction of register tiles takes as long as so many characters of other source."""
 
 
 def costliest_at_the_ends(sources: Mapping[str, str]) -> list[str]:
     """The keys of sources in the order to compile them in: who begins what the other does loses little."""
-    longest_first = sorted(sources, key=lambda key: -len(sources[key]) - _TILE * sources[key].count("tile"))
-    return [*longest_first[::2], *reversed(longest_first[1::2])]
+
+    def cost(key: str) -> int:
+        return len(sources[key]) + _TILE_COST * len(_TILE.findall(sources[key]))
+
+    costliest_first = sorted(sources, key=cost, reverse=True)
+    return [*costliest_first[::2], *reversed(costliest_first[1::2])]
 
 
 @contextmanager

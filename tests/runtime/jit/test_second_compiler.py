@@ -95,6 +95,7 @@ def test_its_work_is_used(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_costliest_stand_at_the_ends() -> None:
     sources = {name: "x" * length for name, length in zip("abcde", (30, 10, 50, 20, 40), strict=True)}
     assert "".join(module.costliest_at_the_ends(sources)) == "cabde"
-    sources["f"] = "a tile"
+    sources["f"] = "conv_f32_4x3x8(a)"
+    sources["g"] = "load_f32_0(a, b)"
     assert module.costliest_at_the_ends(sources)[0] == "f"
     assert module.costliest_at_the_ends({}) == []
