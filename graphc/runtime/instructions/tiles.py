@@ -234,24 +234,33 @@ def _add_rows(kind: str, lanes: int) -> Any:
     def add_rows(builder: Any, *values: Any) -> None:
         """c[n] += alpha * (a[k] @ B[k, n]): ``a, a_column, b, b_row, b_column, c, k, n, alpha``."""
         a, a_column, b, b_row, b_column, c, k, n = (Word(builder, value) for value in values[:8])
-        v = Vectors(builder, kind, lanes)
+        v, one = Vectors(builder, kind, lanes), Vectors(builder, kind, 1)
         dense = (b_column - v.size).is_zero()
 
         def rows(count: int, x: Word, y: Word) -> None:
             """Some rows of B, at ``y``, times their items of a, at ``x``."""
             factors = [builder.fmul(values[8], v.load_item(x + a_column * i)) for i in range(count)]
-            spreads = [spread(builder, v.type, factor) for factor in factors]
 
-            def part(at: Word, place: Word, mask: Any = None) -> None:
-                products = [builder.fmul(factor, v.load(at + b_row * i, mask)) for i, factor in enumerate(spreads)]
-                v.store(builder.fadd(v.load(place, mask), _in_pairs(builder, products)), place, mask)
+            def part(width: Vectors, at: Word, place: Word, mask: Any = None) -> None:
+                # Written with fused operations: LLVM would fuse alike in vectors and in items on some processors only.
+                terms = [
+                    (spread(builder, width.type, factor), width.load(at + b_row * i, mask))
+                    for i, factor in enumerate(factors)
+                ]
+                old = width.load(place, mask)
+                if count == 1:
+                    total = width.fma(*terms[0], old)
+                else:
+                    pairs = [
+                        width.fma(*second, builder.fmul(*first))
+                        for first, second in zip(terms[::2], terms[1::2], strict=True)
+                    ]
+                    total = builder.fadd(old, builder.fadd(*pairs))
+                width.store(total, place, mask)
 
-            def item(at: Word, place: Word) -> None:
-                products = [builder.fmul(factor, v.load_item(at + b_row * i)) for i, factor in enumerate(factors)]
-                v.store_item(builder.fadd(v.load_item(place), _in_pairs(builder, products)), place)
-
-            _each_vector(v, n.select(dense, n, 0), [y, c], part)
-            loop(n.select(dense, 0, n), [(y, b_column), (c, Word(builder, v.size))], item)
+            _each_vector(v, n.select(dense, n, 0), [y, c], functools.partial(part, v))
+            step = Word(builder, v.size)
+            loop(n.select(dense, 0, n), [(y, b_column), (c, step)], functools.partial(part, one))
 
         whole = k // _APART
         done = whole * _APART
@@ -259,13 +268,6 @@ def _add_rows(kind: str, lanes: int) -> Any:
         loop(k - done, [(a + a_column * done, a_column), (b + b_row * done, b_row)], functools.partial(rows, 1))
 
     return add_rows
-
-
-def _in_pairs(builder: Any, terms: Sequence[Any]) -> Any:
-    """The sum of one, two or four terms."""
-    while len(terms) > 1:
-        terms = [builder.fadd(*terms[i : i + 2]) for i in range(0, len(terms), 2)]
-    return terms[0]
 
 
 def _stack(kind: str, items: int) -> Any:
