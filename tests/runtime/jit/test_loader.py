@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +111,9 @@ def test_the_environment_covers_versions_processor_and_the_code_generator(
     for place, file in enumerate(files):
         changed = tmp_path / file.name
         changed.write_bytes(file.read_bytes() + b"#")
+        others = [*files[:place], changed, *files[place + 1 :]]
         with monkeypatch.context() as patch:
-            patch.setattr(loader, "_generator_files", lambda: [*files[:place], changed, *files[place + 1 :]])  # noqa: B023
+            patch.setattr(loader, "_generator_files", partial(list, others))
             seen.add(digest())
     assert len(seen) == 4 + len(files)
 
