@@ -61,10 +61,12 @@ def _versions(name: str) -> Iterator[Check]:
 def _processor(name: str) -> Iterator[Check]:
     import llvmlite.binding as llvm
 
+    from graphc.runtime import processor
     from graphc.runtime.kernels.registers import registers
 
-    features = llvm.get_host_cpu_features()
-    known = [each for each in ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve") if features.get(each)]
+    known = [
+        each for each in ("sse4_2", "avx", "avx2", "fma", "avx512f", "asimd", "sve") if each in processor.features()
+    ]
     bits = 8 * registers().bytes
     found = f"{llvm.get_host_cpu_name()}: {', '.join(known) or 'no vector extensions known'}; vectors of {bits} bits"
     yield Check(name, "ok", found)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graphc.runtime.jit.cache import CompiledKernel, KernelCache
+from graphc.runtime.jit.cache import KernelCache
+from graphc.runtime.jit.image import Image
 from tests.cli.conftest import Outcome
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
@@ -20,7 +21,7 @@ def kernels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GRAPHC_CACHE_DIR", str(place))
     cache = KernelCache(place)
     for key in KEYS:
-        assert cache.put(key, CompiledKernel(b"machine code", "symbol"))
+        assert cache.put(key, Image(b"machine code", 0, ()))
     return place
 
 

@@ -15,7 +15,15 @@ import numpy as np
 
 import graphc as gr
 
-HEAVY = ("numba", "networkx", "scipy", "graphc.passes", "graphc.runtime.lower", "graphc.runtime.kernels.loops")
+HEAVY = (
+    "numba",
+    "llvmlite",
+    "networkx",
+    "scipy",
+    "graphc.passes",
+    "graphc.runtime.lower",
+    "graphc.runtime.kernels.loops",
+)
 """What a process that finds its programs in the cache never imports."""
 
 Calls = Sequence[tuple[Any, ...]]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from graphc.runtime.instructions import intrinsics
-from graphc.runtime.jit import compiler, loader
+from graphc.runtime.jit import compiler
+from graphc.runtime.jit.image import place
 from graphc.runtime.jit.loader import load
 from graphc.runtime.jit.request import KernelRequest
 
@@ -64,8 +65,7 @@ def of_integers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, obj
     def compiled(expression: str, names: dict[str, object]) -> Callable[[int, int], int]:
         monkeypatch.setattr(intrinsics, "namespace", lambda source: dict(names))
         kernel = compiler.compile_kernel(f"def f(x, y):\n    return {expression}\n", "f", "int64(int64, int64)")
-        loader._link({kernel.symbol: kernel})
-        address = loader._state.addresses.pop(kernel.symbol)
+        [address] = place([kernel])
         return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
 
     return compiled

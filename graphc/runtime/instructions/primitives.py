@@ -5,11 +5,11 @@ Addresses are int64 values; words are int64 values in memory.
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 from llvmlite import ir
 
+from graphc.runtime import processor
 from graphc.runtime.instructions.emit import BYTES, INT, WORD, call_address, cgutils, instruction, types
 
 _word = types.int64
@@ -102,7 +102,7 @@ def fetch_add(builder: Any, address: Any, value: Any) -> Any:
 @instruction(types.void)
 def relax(builder: Any) -> None:
     """Tell the processor that the thread is waiting, where there is a way to."""
-    if platform.machine() in ("x86_64", "AMD64"):
+    if processor.architecture() == "x86_64":
         kind = ir.FunctionType(_void, [])
         builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
 
@@ -111,7 +111,7 @@ def relax(builder: Any) -> None:
 def ticks(builder: Any) -> Any:
     """The processor's counter of time, which runs at one rate that :mod:`graphc.runtime.profiling.stamps` measures."""
     kind = ir.FunctionType(WORD, [])
-    if platform.machine() == "aarch64":
+    if processor.architecture() == "aarch64":
         return builder.asm(kind, "mrs $0, cntvct_el0", "=r", (), True)
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.readcyclecounter"), [])
 

@@ -14,10 +14,10 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core.errors import TypingError
 
+from graphc.runtime import processor
 from graphc.runtime.instructions.emit import KernelFunction, cgutils, types
 
 Number: TypeAlias = bool | int | float
@@ -29,7 +29,7 @@ INTEGERS = (types.int8, types.int16, types.int32, types.int64, types.uint8)
 ALL_KINDS = (*FLOATS, *INTEGERS, types.boolean)
 
 # Without this hardware, llvm.fma would be a call of a slow library function.
-FUSED = llvm.get_host_cpu_features().get("fma", False) or llvm.get_default_triple().startswith(("aarch64", "arm64"))
+FUSED = "fma" in processor.features() or processor.architecture() == "aarch64"
 
 
 class Scalar:

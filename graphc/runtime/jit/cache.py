@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from graphc.record import record
+from graphc.runtime.jit.image import Image
 
 Kind: TypeAlias = Literal["kernel", "program", "plan"]
 """What an entry holds; the suffix of its file."""
@@ -24,14 +25,6 @@ _MAGIC = b"graphc\x00\x01"
 KINDS: tuple[Kind, ...] = ("kernel", "program", "plan")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _HEADER_BYTES = len(_MAGIC) + _DIGEST_BYTES
-
-
-@record
-class CompiledKernel:
-    """Machine code of one kernel: a relocatable object file and the symbol of its entry."""
-
-    object_code: bytes
-    symbol: str
 
 
 @record
@@ -73,15 +66,14 @@ class KernelCache:
         except OSError as error:
             self.problem = f"the kernel cache {self.path} cannot be used: {error}"
 
-    def get(self, key: str) -> CompiledKernel | None:
+    def get(self, key: str) -> Image | None:
         """The kernel stored under `key`, or None if there is none or its file is damaged."""
         content = self.read("kernel", key)
-        return _kernel(content) if content is not None else None
+        return Image.decode(content) if content is not None else None
 
-    def put(self, key: str, kernel: CompiledKernel) -> bool:
+    def put(self, key: str, kernel: Image) -> bool:
         """Store `kernel` under `key`, replacing any older entry at once; False if the disk did not take it."""
-        symbol = kernel.symbol.encode()
-        return self.write("kernel", key, len(symbol).to_bytes(4, "little") + symbol + kernel.object_code)
+        return self.write("kernel", key, kernel.encode())
 
     def read(self, kind: Kind, key: str) -> bytes | None:
         """What is stored under `key`, or None if there is nothing or its file is damaged."""
@@ -149,11 +141,6 @@ def _decode(key: str, entry: bytes) -> bytes | None:
     if entry[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(body).digest() or body[:_DIGEST_BYTES].hex() != key:
         return None
     return body[_DIGEST_BYTES:]
-
-
-def _kernel(content: bytes) -> CompiledKernel:
-    end = 4 + int.from_bytes(content[:4], "little")
-    return CompiledKernel(content[end:], content[4:end].decode())
 
 
 def _distrust(folder: Path) -> str | None:

@@ -1,7 +1,7 @@
 """From kernel source to the address of its machine code: memory first, then the cache on disk, then the compiler.
 
-Fresh and cached kernels take the same way into memory (object code, linked by LLVM's MCJIT), so what a first process
-tests is what a second one runs. Numba is imported only when a kernel must be compiled.
+Fresh and cached kernels take the same way into memory, so what a first process tests is what a second one runs. Numba
+and LLVM are imported only when a kernel must be compiled.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import llvmlite
-import llvmlite.binding as llvm
-
-from graphc.runtime.jit.cache import CompiledKernel, KernelCache, default_folder
+from graphc.runtime.jit.cache import KernelCache, default_folder
+from graphc.runtime.jit.image import Image, place
 from graphc.runtime.jit.request import KernelRequest
+from graphc.runtime.processor import description
 
-_COMPILER_FILES = ("compiler.py", "frontend.py", "codegen.py")
+_COMPILER_FILES = ("compiler.py", "frontend.py", "codegen.py", "object_file.py", "image.py")
 """What makes machine code of a source, beside :mod:`graphc.runtime.instructions`."""
 
 
@@ -46,7 +44,6 @@ class LoaderStatistics:
 class _State:
     lock: threading.RLock = field(default_factory=threading.RLock)
     addresses: dict[str, int] = field(default_factory=dict)
-    engines: list[Any] = field(default_factory=list)  # machine code lives as long as its engine
     statistics: LoaderStatistics = field(default_factory=LoaderStatistics)
     caches: dict[Path, KernelCache] = field(default_factory=dict)
 
@@ -114,7 +111,7 @@ def disk_cache() -> KernelCache:
         return cache
 
 
-def _obtain_all(missing: dict[str, KernelRequest]) -> dict[str, CompiledKernel]:
+def _obtain_all(missing: dict[str, KernelRequest]) -> dict[str, Image]:
     """The machine code of functions: from the cache as far as it has them, the others compiled."""
     cache = disk_cache()
     found = {key: kernel for key in missing if (kernel := cache.get(key)) is not None}
@@ -135,7 +132,7 @@ def _obtain_all(missing: dict[str, KernelRequest]) -> dict[str, CompiledKernel]:
     return found
 
 
-def _obtain(key: str, request: KernelRequest) -> CompiledKernel:
+def _obtain(key: str, request: KernelRequest) -> Image:
     cache = disk_cache()
     kernel = cache.get(key)
     if kernel is not None:
@@ -151,22 +148,10 @@ def _obtain(key: str, request: KernelRequest) -> CompiledKernel:
     return kernel
 
 
-def _link(kernels: dict[str, CompiledKernel]) -> None:
+def _link(kernels: dict[str, Image]) -> None:
     start = time.perf_counter()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
-    for kernel in kernels.values():
-        engine.add_object_file(llvm.ObjectFileRef.from_data(kernel.object_code))
-    engine.finalize_object()
-    _state.engines.append(engine)
-    for key, kernel in kernels.items():
-        _state.addresses[key] = engine.get_function_address(kernel.symbol)
+    _state.addresses.update(zip(kernels, place(list(kernels.values())), strict=True))
     _state.statistics.link_seconds += time.perf_counter() - start
-
-
-def _target_machine() -> Any:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.Target.from_default_triple().create_target_machine()
 
 
 def _key(request: KernelRequest) -> str:
@@ -182,8 +167,7 @@ def environment() -> bytes:
 
     The package's own version is not in it: the code that turns a source into machine code is, byte for byte.
     """
-    parts = [sys.version, _version_text("numba"), llvmlite.__version__]
-    parts += [llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    parts = [sys.version, _version_text("numba"), _version_text("llvmlite"), description()]
     digest = hashlib.sha256("\n".join(parts).encode())
     for path in _generator_files():
         digest.update(path.read_bytes())

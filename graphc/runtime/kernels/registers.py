@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-
-import llvmlite.binding as llvm
+from collections.abc import Set
 
 from graphc.record import record
+from graphc.runtime import processor
 
 __all__ = ["Registers", "lanes", "most_sums", "panel_width", "registers", "registers_of", "tile_rows"]
 
@@ -28,16 +27,16 @@ class Registers:
 @functools.cache
 def registers() -> Registers:
     """Those of this processor."""
-    return registers_of(llvm.get_default_triple(), llvm.get_host_cpu_features())
+    return registers_of(processor.architecture(), processor.features())
 
 
-def registers_of(triple: str, features: Mapping[str, bool]) -> Registers:
+def registers_of(architecture: str, features: Set[str]) -> Registers:
     """Those of a processor: NEON's, which every 64-bit ARM has, AVX-512's, AVX2's, or what every 64-bit x86 has."""
-    if triple.startswith(("aarch64", "arm64")):
+    if architecture == "aarch64":
         return Registers(16, 32)
-    if features.get("avx512f"):
+    if "avx512f" in features:
         return Registers(64, 32)
-    return Registers(32 if features.get("avx2") and features.get("fma") else 16, 16)
+    return Registers(32 if features >= {"avx2", "fma"} else 16, 16)
 
 
 def lanes(kind: str) -> int:

@@ -118,7 +118,7 @@ def test_machines_without_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) ->
 def test_formulas_become_functions_of_kernels() -> None:
     from graphc.runtime.instructions import intrinsics
     from graphc.runtime.jit import compiler
-    from graphc.runtime.jit.loader import _link
+    from graphc.runtime.jit.image import place
 
     @kernel_function(intrinsics.PRIMITIVES, types.int64, name="collatz_steps")
     def steps(n: Scalar) -> Scalar:
@@ -131,8 +131,6 @@ def test_formulas_become_functions_of_kernels() -> None:
         kernel = compiler.compile_kernel("def f(n):\n    return collatz_steps(n)\n", "f", "int64(int64)")
     finally:
         del intrinsics.PRIMITIVES["collatz_steps"]
-    from graphc.runtime.jit import loader
-
-    _link({"test of formulas": kernel})
-    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(loader._state.addresses.pop("test of formulas"))
+    [address] = place([kernel])
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)
     assert [call(n) for n in (0, 1, 2, 27)] == [0, 0, 1, 111]

@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from graphc.runtime.jit.cache import CompiledKernel, KernelCache, default_folder
+from graphc.runtime.jit.cache import KernelCache, default_folder
+from graphc.runtime.jit.image import ABSOLUTE, Image, Relocation
 
 KEY, OTHER = "ab" * 32, "cd" * 32
-KERNEL = CompiledKernel(bytes(range(256)) * 20, "symbol_of_the_kernel")
+KERNEL = Image(bytes(range(256)) * 20, 64, (Relocation(72, ABSOLUTE, "memset", 0), Relocation(80, 2, "", -4)))
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_put_and_get(cache: KernelCache) -> None:
 
 
 def test_put_replaces(cache: KernelCache) -> None:
-    cache.put(KEY, CompiledKernel(b"old", "old"))
+    cache.put(KEY, Image(b"old", 0, ()))
     cache.put(KEY, KERNEL)
     assert cache.get(KEY) == KERNEL
     assert len(list(cache.path.iterdir())) == 1
@@ -93,7 +94,7 @@ def test_entries_verify_and_clear(cache: KernelCache) -> None:
     (cache.path / "left_over.partial").write_bytes(b"half a kernel")
     entries = cache.entries()
     assert [entry.key for entry in entries] == [KEY, OTHER]
-    assert all(entry.size > len(KERNEL.object_code) and entry.modified > 1.6e9 for entry in entries)
+    assert all(entry.size > len(KERNEL.content) and entry.modified > 1.6e9 for entry in entries)
     assert cache.verify() == []
     assert cache.clear() == 3
     assert cache.entries() == []
