@@ -123,7 +123,7 @@ def in_pairs(x: Scalar, square: Scalar, coefficients: tuple[float, ...]) -> Scal
 
 
 def _exp_parts(x: Scalar, bias: int) -> tuple[Scalar, Scalar]:
-    """(q, exponent) with exp(x) = 2^n (1 + q); `exponent` is the whole number n + `bias` where exponents have their bits.
+    """(q, exponent) with exp(x) = 2^n (1 + q); `exponent` is the whole number n + `bias` in the place of exponents.
 
     x = n ln 2 + r with |r| <= ln(2)/2, the product n ln 2 in two parts (Cody and Waite, 1980); q = r + r^2 P(r).
     """
