@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -48,6 +47,8 @@ def default_folder() -> Path:
             return Path(chosen).expanduser()
         return (Path(base) if base else Path.home() / ".cache") / "graphc"
     except RuntimeError:
+        import tempfile
+
         return Path(tempfile.gettempdir()) / f"graphc-{os.getuid()}"
 
 
@@ -88,6 +89,8 @@ class KernelCache:
         """Store `content` under `key`, replacing any older entry at once; False if the disk did not take it."""
         if self.problem is not None:
             return False
+        import tempfile  # which a process that only reads does without
+
         temporary: str | None = None
         try:
             handle, temporary = tempfile.mkstemp(dir=self.path, suffix=".partial")

@@ -8,7 +8,6 @@ loaded first, which takes longer than all else that such a process does. What an
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 import mmap
 import struct
@@ -102,8 +101,10 @@ def _library() -> ctypes.CDLL:
     # A lookup through libm's own handle sees libm and the libc it depends on, and nothing of Python or Numba.
     try:
         return ctypes.CDLL("libm.so.6")
-    except OSError:  # not the GNU library; the search for another one starts processes
-        return ctypes.CDLL(ctypes.util.find_library("m"))
+    except OSError:  # not the GNU library
+        from ctypes.util import find_library  # which may start processes
+
+        return ctypes.CDLL(find_library("m"))
 
 
 def place(images: Sequence[Image]) -> list[int]:
