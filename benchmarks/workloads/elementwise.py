@@ -19,7 +19,7 @@ SLOPE = 0.1
 EPSILON = 1e-5
 
 
-DISTINCT = 1_000_003
+DISTINCT = 100_003
 """Numbers that are drawn, and then repeated: to draw all would take a large part of the start that is measured."""
 
 
