@@ -17,8 +17,8 @@ from graphc.runtime.views import Buffer, Place
 
 __all__ = ["Plan", "PlannedBuffer", "PlannedStep", "least_work", "make_plan"]
 
-_PARALLEL_WORK = 1 << 18
-"""Scalar operations that make a task: less is not worth starting a thread for."""
+_PARALLEL_WORK = 1 << 16
+"""Scalar operations that make a task: a few microseconds, less is not worth another thread's attention."""
 
 _PRODUCT_WORK = 1 << 20
 """The same for matrix products, which do more operations in a moment."""
@@ -129,14 +129,15 @@ def least_work(kernel: Kernel) -> int:
 def _chunk(kernel: Kernel, extent: int, work: int) -> int:
     """How much of its range a task of a kernel does. Sizes alone decide, so that threads do not change the result.
 
-    The number of tasks is a power of two: they are of one size, and so are most machines' numbers of threads.
+    The number of tasks is a power of two, as are most machines' numbers of threads, if the range can be cut so that they
+    are of one size; else there are some more, lest one thread has a large task more than another.
     """
     tasks = min(work // least_work(kernel), _MAX_TASKS, extent // kernel.grain)
     if tasks < 2:
         return max(extent, 1)
     tasks = 1 << (tasks.bit_length() - 1)
     unit = kernel.grain if kernel.grain <= 64 else 16
-    return -(-extent // (tasks * unit)) * unit
+    return max(-(-extent // unit) // tasks, 1) * unit
 
 
 def make_plan(program: Executable, sizes: Mapping[str, int], known: Iterator[int] | None = None) -> Plan:
