@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from graphc.ir.build import rebuild
 from graphc.ir.graph import Graph, Node, Value
 from graphc.passes.dce import Dce
-from graphc.passes.rewrite import Matcher, ValueRule, first_result, rewrite, rewrite_bodies
+from graphc.passes.rewrite import Matcher, Rule, ValueRule, first_result, rewrite, rewrite_bodies
 from graphc.passes.rules.arithmetic import (
     add_negative,
     add_zero,
@@ -35,6 +35,7 @@ from graphc.passes.rules.logic import (
     or_with_constant,
     same_operands,
 )
+from graphc.passes.rules.pooling import pool_first, sum_of_scattered
 from graphc.passes.rules.reductions import reduce_again, reduce_broadcast, reduce_single_items
 from graphc.passes.rules.selection import add_to_chosen_rows, product_of_chosen_rows
 from graphc.passes.rules.views import (
@@ -92,12 +93,15 @@ RULES: Mapping[str, tuple[ValueRule, ...]] = {
     "slice": (slice_again, slice_of_part, view_of_one_item),
     "stop_gradient": (done_again,),
     "subtract": (subtract_zero, subtract_itself, subtract_negative),
-    "sum": (reduce_single_items, reduce_broadcast, reduce_again, negative_outward),
+    "sum": (reduce_single_items, reduce_broadcast, reduce_again, negative_outward, sum_of_scattered),
     "transpose": (transpose_again, transpose_of_product, view_of_one_item),
     "trunc": (done_again,),
     "where": (choose,),
 }
 """The rules that an operation is tried with, in this order."""
+
+OF_SEVERAL_RESULTS: Mapping[str, Rule] = {"max_pool": pool_first}
+"""The rules of operations with more than one result."""
 
 
 @record
@@ -117,7 +121,8 @@ class Simplify:
         def rule(node: Node, matcher: Matcher) -> Sequence[Value] | None:
             inside = rewrite_bodies(node, self)
             if inside is not None or len(node.outputs) != 1:
-                return inside or fold(node, matcher)
+                several = OF_SEVERAL_RESULTS.get(node.op.name)
+                return inside or fold(node, matcher) or (several(node, matcher) if several is not None else None)
             result = _simplified(node.output, matcher, simple)
             return None if result is node.output else (result,)
 

@@ -30,6 +30,7 @@ from graphc.runtime.kernels.conv import (
 from graphc.runtime.kernels.gemm import gemm_kernel, integer_matmul_kernel
 from graphc.runtime.kernels.index import additions, indices_check
 from graphc.runtime.kernels.loops import block_count, loop_kernel, loop_space, result_order
+from graphc.runtime.kernels.pool import LEAVES_OUT_THE_LAST
 from graphc.runtime.kernels.rows import RowBody, goes_by_rows, row_formula, row_kernel
 from graphc.runtime.layout import Layouts, operand_order
 from graphc.runtime.program import Call, Step
@@ -109,6 +110,9 @@ class Lowered:
             self.commits = [moved[step] for step in self.commits]
 
     # --- values and buffers ---------------------------------------------------------------------------------------
+
+    def _used(self, value: Value) -> bool:
+        return bool(self.graph.users[value]) or value in self._results
 
     def _new(self, dtype: DType, items: Size, source: Value | None = None) -> Buffer:
         return Buffer(dtype, items, "arena", source)
@@ -412,7 +416,10 @@ class Lowered:
             order = batch_innermost(node.output.ndim) if node.op.name != "conv_weight" else None
             outputs = [self._result(value, order) for value in node.outputs]
         else:
-            outputs = [self._turned_part(value) or self._result_like(value, inputs) for value in node.outputs]
+            values = node.outputs
+            if node.op.name in LEAVES_OUT_THE_LAST and not self._used(values[-1]):
+                values = values[:-1]
+            outputs = [self._turned_part(value) or self._result_like(value, inputs) for value in values]
         kernel = view_kernels[node.op.name](node, inputs, outputs)
         reads, writes = [view.buffer for view in inputs], [view.buffer for view in outputs]
         self._step(node.op.name, reads, writes, lambda shared: kernel, faults=kernel.faults)

@@ -129,8 +129,8 @@ def least_work(kernel: Kernel) -> int:
 def _chunk(kernel: Kernel, extent: int, work: int) -> int:
     """How much of its range a task of a kernel does. Sizes alone decide, so that threads do not change the result.
 
-    The number of tasks is a power of two, as are most machines' numbers of threads, if the range can be cut so that they
-    are of one size; else there are some more, lest one thread has a large task more than another.
+    The number of tasks is a power of two, as are most machines' numbers of threads, if the range can be cut so that
+    they are of one size; else there are some more, lest one thread has a large task more than another.
     """
     tasks = min(work // least_work(kernel), _MAX_TASKS, extent // kernel.grain)
     if tasks < 2:

@@ -10,6 +10,7 @@ of their items after another.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ from graphc.runtime.views import View
 
 _SMALL = 32
 """Items of the largest windows that are written out one by one."""
+
+LEAVES_OUT_THE_LAST = frozenset({"max_pool"})
+"""Operations whose kernel is not given the place of its last result where nobody uses that."""
 
 
 def _times(index: str, factor: str) -> str:
@@ -283,8 +287,10 @@ def _small(attrs: PoolAttrs) -> bool:
 
 @view_kernel_for("max_pool")
 def max_pool(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
-    """The first maximum of each window, or its last NaN, and its flat position."""
+    """The first maximum of each window, or its last NaN; and its flat position, if that has a place."""
     source = _Source(node.attrs, [*inputs, *outputs], 0)
+    if len(outputs) == 1:
+        return _reduced(node, source, "maximum({}, {})", "-1e999")
     values, found = source.index(1), source.index(2)
     wins = "(item > best) | (item != item)"
     in_registers = ""
@@ -318,16 +324,22 @@ for i in range(count):
 @view_kernel_for("sum_pool")
 def sum_pool(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
     """The sum of each window."""
-    source = _Source(node.attrs, [*inputs, *outputs], 0)
-    total = source.index(1)
-    in_registers = " + ".join(source.load(0, source.index(0, _sum("w0", offset))) for offset, _ in source.small())
-    if in_registers:
-        in_registers = f"for i in range(count):\n    {source.store(1, total, in_registers)}\n"
-    more = f"{source.load(1, total)} + {source.load(0, source.index(0, 'at'))}"
-    visit = f"for i in range(count):\n    {source.store(1, total, more)}\n"
+    return _reduced(node, _Source(node.attrs, [*inputs, *outputs], 0), "{} + {}", "0")
+
+
+def _reduced(node: Node, source: _Source, combined: str, identity: str) -> Kernel:
+    """All items of each window ``combined``, two at a time."""
+    result = source.index(1)
+    items = [source.load(0, source.index(0, _sum("w0", offset))) for offset, _ in source.small()]
+    in_registers = ""
+    if items:
+        total = functools.reduce(combined.format, items)
+        in_registers = f"for i in range(count):\n    {source.store(1, result, total)}\n"
+    more = combined.format(source.load(1, result), source.load(0, source.index(0, "at")))
+    visit = f"for i in range(count):\n    {source.store(1, result, more)}\n"
     in_memory = f"""\
 for i in range(count):
-    {source.store(1, total, f"{code(node.output.dtype)}(0)")}
+    {source.store(1, result, f"{code(node.outputs[0].dtype)}({identity})")}
 {source.each_item(visit)}"""
     return source.kernel(node, source.each_window(source.whole_or_not(in_registers, in_memory)), _items(node))
 
