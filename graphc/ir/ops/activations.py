@@ -65,20 +65,20 @@ def gelu(x: Operand, approximate: Literal["none", "tanh"] = "none") -> Value:
     Args:
         x: any shape.
         approximate: ``"none"``: ``x (1 + erf(x / sqrt 2)) / 2``; ``"tanh"``: the paper's approximation
-            ``x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``.
+            ``x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``, computed as ``x`` times the sigmoid of twice that
+            argument, which is the same and loses nothing where ``tanh`` is almost -1.
 
     Raises:
         GraphError: there is no such approximation.
     """
     value = _as_float(x)
     if approximate == "none":
-        bend = erf(multiply(value, math.sqrt(0.5)))
-    elif approximate == "tanh":
-        cubic = multiply(value, add(multiply(multiply(value, value), 0.044715), 1.0))
-        bend = tanh(multiply(cubic, math.sqrt(2 / math.pi)))
-    else:
-        raise GraphError(f"gelu: approximate={approximate!r}", expected="'none' or 'tanh'")
-    return multiply(multiply(value, 0.5), add(bend, 1.0))
+        return multiply(multiply(value, 0.5), add(erf(multiply(value, math.sqrt(0.5))), 1.0))
+    if approximate == "tanh":
+        twice = 2 * math.sqrt(2 / math.pi)
+        slope = add(multiply(multiply(value, value), 0.044715 * twice), twice)
+        return multiply(value, sigmoid(multiply(value, slope)))
+    raise GraphError(f"gelu: approximate={approximate!r}", expected="'none' or 'tanh'")
 
 
 def silu(x: Operand) -> Value:
