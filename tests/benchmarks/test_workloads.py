@@ -47,8 +47,11 @@ def test_our_steps_agree_with_the_reference_interpreter(name: str, monkeypatch: 
         def step(*arrays: Any) -> Any:
             expected = gr.evaluate([output, *followed.values()], dict(zip(inputs, arrays, strict=True)))
             result = function(*arrays)
-            for found, wanted in zip([result, *(each.value for each in followed)], expected, strict=True):
-                np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+            names = ["", *(str(each.name) for each in followed)]
+            for name, found, wanted in zip(names, [result, *(each.value for each in followed)], expected, strict=True):
+                # In float32 both are off: of the GPT's squared gradients, by 3e-6 of the largest, against float64.
+                tolerance = 4e-6 if name.endswith(".exp_avg_sq") else 2e-6
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
             return result
 
         return step
