@@ -1,7 +1,6 @@
 """What kind of processor this is and what it can do, as Linux tells it.
 
-LLVM knows the same from the processor itself, but loading LLVM takes longer than all else that a process with a warm
-cache does.
+LLVM knows the same from the processor itself, but a process with a warm cache does not load LLVM.
 """
 
 from __future__ import annotations
@@ -39,7 +38,10 @@ def features() -> frozenset[str]:
 
 @functools.cache
 def _first_processor() -> Mapping[str, str]:
-    with open(_SOURCE, "rb", buffering=0) as file:
-        first = file.read(1 << 13).decode(errors="replace").partition("\n\n")[0]
+    try:
+        with open(_SOURCE, "rb", buffering=0) as file:
+            first = file.read(1 << 13).decode(errors="replace").partition("\n\n")[0]
+    except OSError:  # without /proc, nothing is known but that another machine may have another processor
+        return {"model": f"that of {os.uname().nodename}"}
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import llvmlite.binding as llvm
@@ -62,6 +63,13 @@ def test_kinds_and_features_are_told_apart_and_frequencies_are_not(
     assert len({slow, other, lesser, arm}) == 4
     assert "AnotherIntel" not in slow
     assert processor.features() == {"fp", "asimd", "sve"}
+
+
+def test_without_a_description_machines_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "_SOURCE", "/no/such/file")
+    processor._first_processor.cache_clear()
+    assert processor.features() == frozenset()
+    assert os.uname().nodename in processor.description()
 
 
 def test_the_features_are_those_that_llvm_finds() -> None:

@@ -148,12 +148,6 @@ def _exp_factors(x: Scalar) -> tuple[Scalar, Scalar]:
     return multiply_add(q, scale, scale), float_of(exponent - half)
 
 
-def power_of_two(n: Scalar) -> Scalar:
-    """2^n for the exponents of normal numbers."""
-    form = _SINGLE if n.bits == 32 else DOUBLE
-    return float_of((n + form.bias) << form.mantissa)
-
-
 @kernel_function(MATHEMATICS, *FLOATS)
 def exp(x: Scalar) -> Scalar:
     """e^x."""
@@ -280,7 +274,7 @@ def tanh(x: Scalar) -> Scalar:
 def sigmoid(x: Scalar) -> Scalar:
     """1 / (1 + e^-x), as precise where it is small as where it is large: s / (s + s e^-x) with a power of two s.
 
-    With s so small, neither the sum overflows where the result is subnormal, nor is s e^-x too small where that is 0.
+    s is chosen so that the sum stays finite where the result is subnormal, and s e^-x normal where the result is 1.
     """
     form = _format(x)
     least, most = math.floor(form.exp_limits[0]), (form.mantissa + 2) * math.log(2)  # where it is 0, and where 1
@@ -294,9 +288,7 @@ def sigmoid(x: Scalar) -> Scalar:
 @kernel_function(MATHEMATICS, *FLOATS)
 def softplus(x: Scalar) -> Scalar:
     """log(1 + e^x)."""
-    size, enough = -absolute(x), math.floor(_format(x).exp_limits[0])
-    large, small = _exp_factors(where(size < enough, enough, size))
-    e = large * small
+    e = exp(-absolute(x))
     return where(x < 0.0, 0.0, x) + where(e < _format(x).tiny, e, _log_of_sum(e))
 
 

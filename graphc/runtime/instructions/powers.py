@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from graphc.runtime.instructions.emit import types
-from graphc.runtime.instructions.mathlib import DOUBLE, in_pairs, normal_parts, power_of_two
+from graphc.runtime.instructions.mathlib import DOUBLE, in_pairs, normal_parts
 from graphc.runtime.instructions.scalar import (
     FUSED,
     INFINITY,
@@ -19,6 +19,7 @@ from graphc.runtime.instructions.scalar import (
     bits_of,
     converted,
     copysign,
+    float_of,
     library_call,
     llvm_call,
     multiply_add,
@@ -66,7 +67,12 @@ def _positive_single(x: Scalar, y: Scalar) -> Scalar:
     r = (product - (shifted - DOUBLE.shift)) * math.log(2)
     square = r * r
     result = multiply_add(in_pairs(r, square, DOUBLE.exp[4:]), square, r + 1.0)
-    return converted(result * power_of_two(bits_of(shifted) - DOUBLE.shift_bits), types.float32)
+    return converted(result * _power_of_two(bits_of(shifted) - DOUBLE.shift_bits), types.float32)
+
+
+def _power_of_two(n: Scalar) -> Scalar:
+    """2^n in float64, for the exponents of normal numbers."""
+    return float_of((n + DOUBLE.bias) << DOUBLE.mantissa)
 
 
 def _positive_double(x: Scalar, y: Scalar) -> Scalar:
@@ -132,4 +138,4 @@ def _exp_of_sum(x: Scalar, rest: Scalar) -> Scalar:
     bottom = multiply_add(square, in_pairs(r, square, DOUBLE.exp), multiply_add(rest, top, (1.0 - top) + r))
     exponent = bits_of(shifted) - DOUBLE.shift_bits
     half = ((exponent + 2 * DOUBLE.bias) >> 1) - DOUBLE.bias
-    return (top + bottom) * power_of_two(half) * power_of_two(exponent - half)
+    return (top + bottom) * _power_of_two(half) * _power_of_two(exponent - half)

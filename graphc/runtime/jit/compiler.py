@@ -44,7 +44,7 @@ def compile_kernel(source: str, name: str, signature: str = KERNEL_SIGNATURE) ->
         image = image_of(code_generator().object_code(module), name)
     except ObjectFileError as error:
         raise KernelError(f"the object file of kernel {name} cannot be used: {error}") from error
-    foreign = sorted(symbol for symbol in library_functions(image) if address_of(symbol) is None)
+    foreign = [symbol for symbol in library_functions(image) if address_of(symbol) is None]
     if foreign:
         raise KernelError(
             f"the machine code of kernel {name} refers to {', '.join(foreign)}",

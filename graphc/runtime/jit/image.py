@@ -1,7 +1,7 @@
 """Machine code in memory: an image is copied, told where it lies, and made executable.
 
 This is all of a linker that a process with a warm cache needs, and it takes microseconds; LLVM's own would have to be
-loaded first, which takes longer than all else that such a process does. What an image is made of is the matter of
+loaded first, which was a fifth of such a process's start. What an image is made of is the matter of
 :mod:`graphc.runtime.jit.object_file`.
 """
 

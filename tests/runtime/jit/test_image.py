@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import ctypes
-import platform
+import os
 import struct
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from graphc.errors import GraphError
 from graphc.runtime.jit import image
 from graphc.runtime.jit.image import ABSOLUTE, ALIGNMENT, MOVE_WIDE, Image, Relocation, address_of, place
+from graphc.runtime.processor import architecture
 
 
 def placed_bytes(images: list[Image]) -> list[bytes]:
@@ -93,11 +94,12 @@ def test_code_cannot_be_written() -> None:
     raise AssertionError("the image is not in memory")
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the bytes are instructions of x86-64")
-def test_code_runs_in_the_child_of_a_fork() -> None:
-    import os
+RETURNS_42 = {"x86_64": bytes.fromhex("b82a000000c3"), "aarch64": struct.pack("<2I", 0x52800540, 0xD65F03C0)}
+"""Instructions that move 42 to the register of results, and return."""
 
-    [address] = place([Image(bytes.fromhex("b82a000000c3"), 0, ())])  # mov eax, 42; ret
+
+def test_code_runs_in_the_child_of_a_fork() -> None:
+    [address] = place([Image(RETURNS_42[architecture()], 0, ())])
     child = os.fork()
     if child == 0:
         os._exit(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
