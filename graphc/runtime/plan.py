@@ -10,7 +10,7 @@ from dataclasses import field
 from graphc.errors import VerifyError
 from graphc.ir.dims import Size, bind
 from graphc.record import record
-from graphc.runtime.kernels.base import Kernel
+from graphc.runtime.kernels.base import MAX_TASKS, Kernel
 from graphc.runtime.memory import Life, aligned, assign_offsets, check_offsets, largest_live_sum
 from graphc.runtime.program import Executable
 from graphc.runtime.views import Buffer, Place
@@ -22,8 +22,6 @@ _PARALLEL_WORK = 1 << 16
 
 _PRODUCT_WORK = 1 << 20
 """The same for matrix products, which do more operations in a moment."""
-
-_MAX_TASKS = 16
 
 
 @record(eq=False)
@@ -132,7 +130,7 @@ def _chunk(kernel: Kernel, extent: int, work: int) -> int:
     The number of tasks is a power of two, as are most machines' numbers of threads, if the range can be cut so that
     they are of one size; else there are some more, lest one thread has a large task more than another.
     """
-    tasks = min(work // least_work(kernel), _MAX_TASKS, extent // kernel.grain)
+    tasks = min(work // least_work(kernel), MAX_TASKS, extent // kernel.grain)
     if tasks < 2:
         return max(extent, 1)
     tasks = 1 << (tasks.bit_length() - 1)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.runtime.instructions.emit import instruction, types
-from graphc.runtime.instructions.vectors import Table, Vectors, Word, clamped, loop
+from graphc.runtime.instructions.vectors import UNROLLED, Table, Vectors, Word, clamped, loop
 
 __all__ = ["conv_tile_names"]
 
@@ -129,7 +129,8 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
                     if level == len(levels):
                         return step
                     count, x_step, w_step = levels[level]
-                    return lambda x_at, w_at: loop(count, [(x_at, x_step), (w_at, w_step)], nest(level + 1))
+                    times = UNROLLED if level == len(levels) - 1 else 1
+                    return lambda x_at, w_at: loop(count, [(x_at, x_step), (w_at, w_step)], nest(level + 1), times)
 
                 nest(0)(x, w)
                 for slots, place in zip(sums, clamped(y, table["y_channel"], rows, there), strict=True):
@@ -268,7 +269,7 @@ def _correlate(name: str, kind: str, rows: int, columns: int, lanes: int, words:
             further = Word(builder, v.bytes)
 
             def each(a_at: Word, b_at: Word) -> None:
-                loop(whole, [(a_at, further), (b_at, further)], step)
+                loop(whole, [(a_at, further), (b_at, further)], step, UNROLLED)
                 with builder.if_then(zero < over, likely=False):
                     step(a_at + whole * v.bytes, b_at + whole * v.bytes, mask)
 

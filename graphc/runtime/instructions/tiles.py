@@ -17,7 +17,7 @@ from typing import Any
 from llvmlite import ir
 
 from graphc.runtime.instructions.emit import WORD, instruction, types
-from graphc.runtime.instructions.vectors import ITEMS, Vectors, Word, clamped, loop, spread, transposed
+from graphc.runtime.instructions.vectors import ITEMS, UNROLLED, Vectors, Word, clamped, loop, spread, transposed
 
 __all__ = ["PAIR", "tile_names"]
 
@@ -59,7 +59,8 @@ def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
         )
         alpha, beta = values[10:]
         v = Vectors(builder, kind, lanes)
-        starts = [at - a for at in clamped(a, a_row, rows, there)]
+        first, *others = clamped(a, a_row, rows, there)
+        starts = [Word(builder, 0), *((at - first).opaque() for at in others)]
         sums = [[v.room(v.zero) for _ in range(vectors)] for _ in range(rows)]
 
         def step(across: Word, along: Word) -> None:
@@ -69,7 +70,9 @@ def _tile(kind: str, rows: int, vectors: int, lanes: int) -> Any:
                 for slot, factor in zip(line, factors, strict=True):
                     builder.store(v.fma(left, factor, builder.load(slot)), slot)
 
-        loop(depth, [(a, a_column), (panel, Word(builder, vectors * v.bytes))], step)
+        for r in range(rows):
+            v.fetch(c + c_row * r, vectors)
+        loop(depth, [(a, a_column), (panel, Word(builder, vectors * v.bytes))], step, UNROLLED)
         scale, keep = (spread(builder, v.type, value) for value in (alpha, beta))
         fresh = builder.fcmp_ordered("==", beta, ir.Constant(ITEMS[kind], 0.0))
 

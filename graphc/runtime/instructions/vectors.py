@@ -15,6 +15,9 @@ ITEMS: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType()}
 
 _LANE = ir.IntType(32)
 
+UNROLLED = 4
+"""How many steps of a tile's innermost loop are written for each of its turns."""
+
 _Load: TypeAlias = Callable[[], Any]
 
 
@@ -70,6 +73,8 @@ class Word:
         return Word(self.builder, self.builder.mul(self.value, self._of(other)))
 
     def __floordiv__(self, other: Word | int) -> Word:
+        if isinstance(other, int) and other & (other - 1) == 0:
+            return Word(self.builder, self.builder.ashr(self.value, self._of(other.bit_length() - 1)))
         # Exact for numbers of less than 52 bits, and without the branches that LLVM makes of a division of integers.
         double = ir.DoubleType()
         parts = (self.builder.sitofp(value, double) for value in (self.value, self._of(other)))
@@ -104,6 +109,11 @@ class Word:
     def at_least(self, other: Word | int) -> Word:
         """The larger of two."""
         return self.select(self < other, other, self)
+
+    def opaque(self) -> Word:
+        """The same number, of which LLVM does not know where it came from."""
+        function = ir.FunctionType(WORD, [WORD])
+        return Word(self.builder, self.builder.asm(function, "", "=r,0", [self.value], False))
 
     def select(self, condition: Any, yes: Word | int, no: Word | int) -> Word:
         """One of two, as a condition has it."""
@@ -201,6 +211,14 @@ class Vectors:
         store = self._function(name, ir.VoidType(), self.type, place.type, _LANE, self._mask_type)
         self.builder.call(store, [value, place, ir.Constant(_LANE, self.size), mask])
 
+    def fetch(self, address: Word, vectors: int) -> None:
+        """Bring some vectors into the first-level cache, to be written later; any address will do."""
+        pointer = ir.IntType(8).as_pointer()
+        fetch = self._function("llvm.prefetch.p0", ir.VoidType(), pointer, *[_LANE] * 3)
+        hints = [ir.Constant(_LANE, number) for number in (1, 3, 1)]  # to write, to keep, data
+        for place in (address, address + (vectors * self.bytes - 1)):
+            self.builder.call(fetch, [self.builder.inttoptr(place.value, pointer), *hints])
+
     def sum(self, value: Any) -> Any:
         """The sum of the lanes, added in pairs."""
         width = self.lanes
@@ -228,24 +246,48 @@ def _as_written(module: Any) -> Any:
     return mark
 
 
-def loop(count: Word, steps: Sequence[tuple[Word, Word]], body: Callable[..., None]) -> None:
-    """Run ``body(*numbers)`` so many times, each number greater by its step from one time to the next."""
-    builder = count.builder
+def loop(count: Word, steps: Sequence[tuple[Word, Word]], body: Callable[..., None], unrolled: int = 1) -> None:
+    """Run ``body(*numbers)`` so many times, each number greater by its step from one time to the next.
+
+    A turn of the loop is so many times as are ``unrolled``; those that are left over have a loop of their own.
+    """
+    turns = count // unrolled
+    numbers = _turns(turns, steps, body, unrolled)
+    if unrolled > 1:
+        _turns(count - turns * unrolled, list(zip(numbers, (step for _, step in steps), strict=True)), body, 1)
+
+
+def _turns(turns: Word, steps: Sequence[tuple[Word, Word]], body: Callable[..., None], times: int) -> list[Word]:
+    """The numbers after so many turns."""
+    builder = turns.builder
     entry = builder.block
     inside, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
-    builder.cbranch(Word(builder, 0) < count, inside, done)
+    builder.cbranch(Word(builder, 0) < turns, inside, done)
     builder.position_at_end(inside)
-    moving = [(builder.phi(WORD), start, step) for start, step in ((count, Word(builder, -1)), *steps)]
-    for number, start, _ in moving:
-        number.add_incoming(start.value, entry)
-    left, *numbers = (Word(builder, number) for number, _, _ in moving)
-    body(*numbers)
-    moved = [Word(builder, number) + step for number, _, step in moving]
-    for (number, _, _), further in zip(moving, moved, strict=True):
-        number.add_incoming(further.value, builder.block)
+    left, *numbers = (Word(builder, builder.phi(WORD)) for _ in (turns, *steps))
+    starts = [turns, *(start for start, _ in steps)]
+    phis = [number.value for number in (left, *numbers)]
+    for time in range(times):
+        # A number whose steps LLVM sees would become one for each address that is computed from it. Where the steps are
+        # constants, addresses differ by constants, which are part of the instructions.
+        numbers = [
+            number.opaque() if time == 0 or not isinstance(step.value, ir.Constant) else number
+            for number, (_, step) in zip(numbers, steps, strict=True)
+        ]
+        body(*numbers)
+        numbers = [number + step for number, (_, step) in zip(numbers, steps, strict=True)]
+    last = builder.block
+    for phi, start, further in zip(phis, starts, (left - 1, *numbers), strict=True):
+        phi.add_incoming(start.value, entry)
+        phi.add_incoming(further.value, last)
     branch = builder.cbranch(Word(builder, 1) < left, inside, done)
     branch.set_metadata("llvm.loop", _as_written(builder.module))
     builder.position_at_end(done)
+    after = [Word(builder, builder.phi(WORD)) for _ in steps]
+    for number, (start, _), further in zip(after, steps, numbers, strict=True):
+        number.value.add_incoming(start.value, entry)
+        number.value.add_incoming(further.value, last)
+    return after
 
 
 def clamped(start: Word, stride: Word, count: int, there: Word) -> list[Word]:

@@ -14,7 +14,17 @@ from graphc.ir.types import DType, TensorType
 from graphc.record import record
 from graphc.runtime.views import View
 
-__all__ = ["CODES", "Kernel", "KernelRegistry", "code", "kernel_for", "kernels", "view_kernel_for", "view_kernels"]
+__all__ = [
+    "CODES",
+    "MAX_TASKS",
+    "Kernel",
+    "KernelRegistry",
+    "code",
+    "kernel_for",
+    "kernels",
+    "view_kernel_for",
+    "view_kernels",
+]
 
 CODES = {
     "float32": "f32",
@@ -26,6 +36,9 @@ CODES = {
     "uint8": "u8",
     "bool": "b1",
 }
+
+MAX_TASKS = 16
+"""Into how many parts a plan cuts the outer range of a kernel; a power of two, as most numbers of threads are."""
 
 
 def code(dtype: DType) -> str:

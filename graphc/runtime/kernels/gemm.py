@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from graphc.ir.dims import Size, ceil_divide, maximum, product
 from graphc.ir.types import DType
-from graphc.runtime.kernels.base import Kernel, code
+from graphc.runtime.kernels.base import MAX_TASKS, Kernel, code
 from graphc.runtime.kernels.registers import panel_width
 from graphc.runtime.views import View
 
@@ -16,7 +17,7 @@ __all__ = ["gemm_kernel", "integer_matmul_kernel"]
 _BLOCK = 256
 """Rows of the result that a task does, of at most so many columns as can be packed at once."""
 
-_LEAST_ROWS, _MANY_COLUMNS = 192, 64
+_LEAST_ROWS, _MANY_COLUMNS = 96, 64
 """Where rows are cut every task packs all of B: it should have many of them, and B few columns."""
 
 _PACKED = 8
@@ -72,6 +73,7 @@ def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool
     (m, k), n = a.shape[-2:], b.shape[-1]
     panel = panel_width(kind)
     by_columns = not batch and (_nominal(n) >= _MANY_COLUMNS or _nominal(n) >= _nominal(m))
+    blocks, width = _cut(m, n, panel) if by_columns else (1, m)
     words = _Words(3 if c is None else 6)
     pa, pb, pc = ("p0", "p1", "p2") if c is None else ("p1", "p2", "p5")
     alpha, beta = f"{kind}(1)", f"{kind}(0)"
@@ -91,15 +93,14 @@ def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool
         part = [*_batch((a, b, out), ("ia", "ib", "ic"), words, batch), "rows, columns = m, n"]
     else:
         words.read("by_columns", int(by_columns))
-        words.lines += [
-            f"    blocks = max((m + {_BLOCK // 2}) // {_BLOCK}, 1)",
-            "    height = (m + blocks - 1) // blocks",
-            f"    width = (n + {panel - 1}) // {panel} * {panel} if by_columns else m",
-        ]
+        words.read("blocks", blocks)
+        words.read("width", width)
+        words.lines.append("    height = (m + blocks - 1) // blocks")
         part = [
             "first, last = at % width, min(at % width + hi - at, width)",
             "row, column = (at // width * height, first) if by_columns else (first, 0)",
-            "rows, columns = (max(min(height, m - row), 0), min(last, n) - first) if by_columns else (last - first, n)",
+            "rows = max(min(height, m - row), 0) if by_columns else last - first",
+            "columns = max(min(last, n) - first, 0) if by_columns else n",
             f"ia = {words.read('a_start', a.offset)} + row * a_row",
             f"ib = {words.read('b_start', b.offset)} + column * b_column",
             "ic = row * n + column",
@@ -122,7 +123,7 @@ def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool
     return Kernel(
         "matmul" if c is None else "gemm",
         "def kernel(args, lo, hi):\n" + "\n".join(lines) + "\n",
-        product(batch) if batch else _blocks(m) * ceil_divide(n, panel) * panel if by_columns else m,
+        product(batch) if batch else blocks * width,
         tuple(words.sizes),
         work=2 * product(batch) * maximum(m, _PACKED) * maximum(n, _PACKED) * k,
         routines=(f"product_{kind}",),
@@ -130,9 +131,18 @@ def gemm_kernel(a: View, b: View, out: View, c: View | None = None, shared: bool
     )
 
 
-def _blocks(rows: Size) -> Size:
-    """Into how many blocks rows are cut, of about :data:`_BLOCK` each."""
-    return maximum((rows + _BLOCK // 2) // _BLOCK, 1)
+def _cut(rows: Size, columns: Size, panel: int) -> tuple[Size, Size]:
+    """Into how many blocks rows are cut, and how wide the outer range of one is.
+
+    Where both are known, a task never has the end of a block and the beginning of the next, which would be narrow:
+    there are as many blocks as a power of two, and a block has as many columns as its tasks can share evenly.
+    """
+    panels = ceil_divide(columns, panel)
+    if not isinstance(rows, int):
+        return maximum((rows + _BLOCK // 2) // _BLOCK, 1), panels * panel
+    blocks = 1 << max(round(math.log2(max(rows, 1) / _BLOCK)), 0)
+    tasks = max(MAX_TASKS // blocks, 1) if blocks > 1 else 1
+    return blocks, ceil_divide(panels, tasks) * tasks * panel
 
 
 def _nominal(size: Size) -> int:
