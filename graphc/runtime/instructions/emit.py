@@ -100,3 +100,10 @@ def call_address(builder: Any, address: Any, result: ir.Type, parameters: list[i
             value = builder.trunc(value, INT)
         converted.append(value)
     return builder.call(builder.inttoptr(address, ir.FunctionType(result, parameters).as_pointer()), converted)
+
+
+def mark_loop(module: ir.Module, branch: Any, hint: str, *values: Any) -> None:
+    """Tell LLVM what to do with the loop that a branch closes."""
+    mark = ir.MDValue(module, (), name=str(len(module.metadata)))  # refers to itself: no two loops share one
+    mark.operands = (mark, module.add_metadata([ir.MetaDataString(module, hint), *values]))
+    branch.set_metadata("llvm.loop", mark)

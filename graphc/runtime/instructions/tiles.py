@@ -1,10 +1,10 @@
 """Register tiles: the instructions that matrix products are written with.
 
 ``tile_<dtype>_<rows>x<vectors>x<lanes>`` multiplies a few rows of A with a packed panel of B and keeps the whole result
-in registers meanwhile; ``pack_...`` and ``turn_...`` bring B and A into the order that it reads them in. ``scale_...``,
-``dots_...`` and ``add_rows_...`` make products of a single row. They are emitted as vector instructions by name, so the
-source of a kernel says which sizes it was written for. This leaves few lines to Numba, which takes milliseconds for
-each. Addresses and strides are in bytes.
+in registers meanwhile; ``pack_...``, ``pack_side_...`` and ``turn_...`` bring B and A into the order that it reads them
+in. ``scale_...``, ``dots_...`` and ``add_rows_...`` make products of a single row. They are emitted as vector
+instructions by name, so the source of a kernel says which sizes it was written for. This leaves few lines to Numba,
+which takes milliseconds for each. Addresses and strides are in bytes.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from graphc.runtime.instructions.vectors import ITEMS, UNROLLED, Vectors, Word, 
 __all__ = ["PAIR", "tile_names"]
 
 _NUMBERS: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
-_NAME = re.compile(r"\b(tile|pack|turn|scale|dots|add_rows|stack)_(f32|f64)_(\d+(?:x\d+)*)\b")
+_NAME = re.compile(r"\b(tile|pack|pack_side|turn|scale|dots|add_rows|stack)_(f32|f64)_(\d+(?:x\d+)*)\b")
 PAIR = 2
 """Vectors of a row of a panel."""
 
 _LINE = 64
+_COLUMNS = 8
+"""Columns that are turned into strips side by side: as many lines as a set of a first-level cache holds."""
+
 _APART = 4
 """Sums, or rows, that are added up side by side."""
 
@@ -141,6 +144,28 @@ def _pack(kind: str, lanes: int) -> Any:
     return pack
 
 
+def _pack_side(kind: str, number: int, lanes: int) -> Any:
+    @instruction(types.void, *[types.int64] * 5)
+    def pack_side(builder: Any, *values: Any) -> None:
+        """What ``pack`` does, for several panels whose rows lie together and are all there.
+
+        ``source, column, count, first, apart``: panels are so far apart. A line of the cache is read once, though a
+        panel may have a part of it.
+        """
+        source, column, count, first, apart = (Word(builder, value) for value in values)
+        v = Vectors(builder, kind, lanes)
+
+        def together(at: Word, target: Word) -> None:
+            for panel in range(number):
+                for i in range(PAIR):
+                    v.store(v.load(at + (panel * PAIR + i) * v.bytes), target + i * v.bytes)
+                target += apart
+
+        loop(count, [(source, column), (first, Word(builder, PAIR * v.bytes))], together)
+
+    return pack_side
+
+
 def _turn(kind: str, rows: int) -> Any:
     @instruction(types.void, *[types.int64] * 7)
     def turn(builder: Any, *values: Any) -> None:
@@ -149,21 +174,42 @@ def _turn(kind: str, rows: int) -> Any:
         ``a, a_row, a_column, strips, apart, depth, tall``: strips are so far apart.
         """
         a, a_row, a_column, strips, apart, depth, tall = (Word(builder, value) for value in values)
-        v = Vectors(builder, kind, 1)
+        item, line = Vectors(builder, kind, 1), Vectors(builder, kind, rows)
         whole = tall // rows
         rest = tall - whole * rows
+        dense = whole.select((a_row - item.size).is_zero(), whole, 0)  # strips whose columns' items lie together
+        column, strip = [a_column, Word(builder, line.bytes)], [a_row * rows, apart]
 
-        def column(source: Word, target: Word) -> None:
-            def strip(source: Word, target: Word, there: Word | None = None) -> None:
-                places = clamped(source, a_row, rows, Word(builder, rows) if there is None else there)
-                for r, place in enumerate(places):
-                    v.store_item(v.load_item(place), target + r * v.size)
+        def items(source: Word, target: Word, there: Word | None = None) -> None:
+            places = clamped(source, a_row, rows, Word(builder, rows) if there is None else there)
+            for r, place in enumerate(places):
+                item.store_item(item.load_item(place), target + r * item.size)
 
-            loop(whole, [(source, a_row * rows), (target, apart)], strip)
+        def others(*at: Word) -> None:
+            """What is not dense of a column."""
+            loop(whole - dense, [(start + dense * step, step) for start, step in zip(at, strip, strict=True)], items)
             with builder.if_then(Word(builder, 0) < rest, likely=False):
-                strip(source + whole * a_row * rows, target + whole * apart, rest)
+                source, target = (start + whole * step for start, step in zip(at, strip, strict=True))
+                items(source, target, rest)
 
-        loop(depth, [(a, a_column), (strips, Word(builder, rows * v.size))], column)
+        def columns(count: int, *at: Word) -> None:
+            """Some columns side by side: together they fill lines of the cache, and take few turns."""
+
+            def together(source: Word, target: Word) -> None:
+                for i in range(count):
+                    line.store(line.load(source), target + i * line.bytes)
+                    source = (source + a_column).opaque()
+
+            loop(dense, list(zip(at, strip, strict=True)), together)
+            with builder.if_then(dense * rows < tall):
+                loop(Word(builder, count), list(zip(at, column, strict=True)), others)
+
+        groups = depth // _COLUMNS
+        done = groups * _COLUMNS
+        starts = [(start, step * _COLUMNS) for start, step in zip((a, strips), column, strict=True)]
+        loop(groups, starts, functools.partial(columns, _COLUMNS))
+        rests = [(start + done * step, step) for start, step in zip((a, strips), column, strict=True)]
+        loop(depth - done, rests, functools.partial(columns, 1))
 
     return turn
 
@@ -291,6 +337,7 @@ def _stack(kind: str, items: int) -> Any:
 _MAKERS: dict[str, Callable[..., Any]] = {
     "tile": _tile,
     "pack": _pack,
+    "pack_side": _pack_side,
     "turn": _turn,
     "scale": _scale,
     "dots": _dots,

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-from graphc.runtime.instructions.emit import WORD, cgutils
+from graphc.runtime.instructions.emit import WORD, cgutils, mark_loop
 
 __all__ = ["ITEMS", "Table", "Vectors", "Word", "clamped", "loop", "spread", "transposed"]
 
@@ -239,13 +239,6 @@ class Vectors:
         return slot
 
 
-def _as_written(module: Any) -> Any:
-    """The mark of a loop that LLVM is not to unroll: it would find most of them too short to enter."""
-    mark = ir.MDValue(module, (), name=str(len(module.metadata)))
-    mark.operands = (mark, module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")]))
-    return mark
-
-
 def loop(count: Word, steps: Sequence[tuple[Word, Word]], body: Callable[..., None], unrolled: int = 1) -> None:
     """Run ``body(*numbers)`` so many times, each number greater by its step from one time to the next.
 
@@ -281,7 +274,8 @@ def _turns(turns: Word, steps: Sequence[tuple[Word, Word]], body: Callable[..., 
         phi.add_incoming(start.value, entry)
         phi.add_incoming(further.value, last)
     branch = builder.cbranch(Word(builder, 1) < left, inside, done)
-    branch.set_metadata("llvm.loop", _as_written(builder.module))
+    # LLVM is not to unroll it once more: it would find most of these loops too short to enter.
+    mark_loop(builder.module, branch, "llvm.loop.unroll.disable")
     builder.position_at_end(done)
     after = [Word(builder, builder.phi(WORD)) for _ in steps]
     for number, (start, _), further in zip(after, steps, numbers, strict=True):

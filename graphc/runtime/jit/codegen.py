@@ -27,12 +27,14 @@ class CodeGenerator:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_default_triple()
+        # On x86-64, instructions read constants that lie near without making addresses of them first.
+        reloc, model = ("pic", "small") if target.name.startswith("x86") else ("default", "jitdefault")
         self._machine = target.create_target_machine(
             cpu=llvm.get_host_cpu_name(),
             features=llvm.get_host_cpu_features().flatten(),
             opt=3,
-            reloc="static" if target.name.startswith("x86") else "default",
-            codemodel="jitdefault",
+            reloc=reloc,
+            codemodel=model,
             jit=True,
         )
         self.target_data = self._machine.target_data

@@ -1,8 +1,9 @@
 """From the object file that LLVM writes for a kernel to an image that can be put into memory.
 
-Kernels are compiled for the large code model: whatever they refer to may lie anywhere, so that constants are reached
-through whole addresses. Layout: System V ABI, chapter 4, "Object Files", with the processors' supplements for x86-64
-("Relocation") and for AArch64 ("ELF for the Arm 64-bit Architecture", section 5.7).
+Code for x86-64 reaches its constants by their distance, and functions too; code for AArch64 is compiled for the large
+code model, which makes whole addresses of constants. Functions of libraries may lie farther away than a call reaches:
+it goes to a veneer in the image, which jumps there. Layout: System V ABI, chapter 4, "Object Files", with the
+processors' supplements for x86-64 ("Relocation") and for AArch64 ("ELF for the Arm 64-bit Architecture", section 5.7).
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ __all__ = ["ObjectFileError", "image_of"]
 _X86_64, _AARCH64 = 62, 183  # the numbers of machines
 _WHOLE = {(_X86_64, 1), (_AARCH64, 257)}  # R_X86_64_64, R_AARCH64_ABS64
 _PARTS = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}  # R_AARCH64_MOVW_UABS_G0 to _G3, checked or not
-_BRANCHES = {282, 283}  # R_AARCH64_JUMP26, _CALL26
-_VENEER = struct.pack("<IIQ", 0x58000050, 0xD61F0200, 0)  # ldr x16, the address that follows; br x16
+_DISTANCES = {(_X86_64, 2), (_X86_64, 4)}  # R_X86_64_PC32, _PLT32
+_BRANCHES = {(_AARCH64, 282), (_AARCH64, 283)}  # R_AARCH64_JUMP26, _CALL26
+_VENEERS = {  # both jump to the address that follows
+    _X86_64: bytes.fromhex("ff2500000000"),  # jmp *(%rip)
+    _AARCH64: struct.pack("<2I", 0x58000050, 0xD61F0200),  # ldr x16, +8; br x16
+}
 
 _SYMBOLS, _RELOCATIONS, _NO_CONTENT = 2, 4, 8  # kinds of sections
 _WRITABLE, _LOADED = 1, 2  # what is done with them
@@ -58,7 +63,7 @@ def image_of(object_file: bytes, function: str) -> Image:
 
     Raises:
         ObjectFileError: the file is not a 64-bit little-endian ELF object file for x86-64 or AArch64; it does not
-            define the function; or it holds variables, or relocations of kinds that the large code model does without.
+            define the function; or it holds variables, or relocations of kinds that such code does without.
     """
     if object_file[:6] != b"\x7fELF\x02\x01":
         raise ObjectFileError(f"expected a 64-bit little-endian ELF file, found one that begins {object_file[:6]!r}")
@@ -97,16 +102,18 @@ def image_of(object_file: bytes, function: str) -> Image:
                 relocations.append(Relocation(offset, ABSOLUTE, name, target))
             elif machine == _AARCH64 and kind in _PARTS:
                 relocations.append(Relocation(offset, MOVE_WIDE[_PARTS[kind]], name, target))
-            elif machine == _AARCH64 and kind in _BRANCHES:
-                # A branch reaches 128 MiB, and libraries may lie farther away.
+            elif (machine, kind) in _DISTANCES | _BRANCHES:
                 if name and name not in veneers:
                     content += bytes(-len(content) % 8)
                     veneers[name] = len(content)
-                    content += _VENEER
-                    relocations.append(Relocation(veneers[name] + 8, ABSOLUTE, name, 0))
-                distance = (veneers[name] if name else target) - offset
-                (instruction,) = struct.unpack_from("<I", content, offset)
-                struct.pack_into("<I", content, offset, instruction & ~0x3FFFFFF | distance >> 2 & 0x3FFFFFF)
+                    content += _VENEERS[machine] + bytes(8)
+                    relocations.append(Relocation(len(content) - 8, ABSOLUTE, name, 0))
+                distance = (veneers[name] + addend if name else target) - offset
+                if machine == _X86_64:
+                    struct.pack_into("<i", content, offset, distance)
+                else:
+                    (instruction,) = struct.unpack_from("<I", content, offset)
+                    struct.pack_into("<I", content, offset, instruction & ~0x3FFFFFF | distance >> 2 & 0x3FFFFFF)
             else:
                 raise ObjectFileError(f"relocation {kind} of ELF's machine {machine} is not known")
     return Image(bytes(content), starts[entry.section] + entry.value, tuple(relocations))

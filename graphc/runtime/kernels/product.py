@@ -23,6 +23,9 @@ DEPTH = 256
 _PANELS = 16
 """How many panels are packed before the rows of A go by: with float32, a quarter of a megabyte."""
 
+_BESIDE = 4
+"""How many panels are packed at a time, where the columns of B lie together."""
+
 _HEIGHT = 36
 """Rows of A that go by at a time: with float32, about as much as a first-level cache holds."""
 
@@ -53,6 +56,8 @@ def _routine(kind: str, lanes: int, rows: int) -> KernelRequest:
         rows=rows,
         panels=DEPTH * width * _PANELS,
         side=width * _PANELS,
+        beside=_BESIDE,
+        together=width * _BESIDE,
         depth=DEPTH,
         height=_HEIGHT,
         copy=_HEIGHT * DEPTH,
@@ -86,6 +91,14 @@ def product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, be
         for first in range(0, k, max(most, 1)):
             depth = min(most, k - first)
             keep = beta if first == 0 else {kind}(1)
+            corner, apart = b + first * b_row + side * b_column, {size} * depth
+            together = across // {together} * {together} if b_column == {size} else 0
+            for left in range(0, together, {together}):
+                start = corner + left * {size}
+                pack_side_{kind}_{beside}x{lanes}(start, b_row, depth, panels + left * apart, {width} * apart)
+            for left in range(together, across, {width}):
+                columns = min({width}, across - left)
+                pack_{kind}_{lanes}(corner + left * b_column, b_column, b_row, columns, depth, panels + left * apart)
             for top in range(0, m, {height}):
                 tall = min({height}, m - top)
                 strip, down, along, next_strip = a + top * a_row + first * a_column, a_row, a_column, {rows} * a_row
@@ -95,10 +108,7 @@ def product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, be
                     strip, down, along = copy, {size}, {rows} * {size}
                 for left in range(0, across, {width}):
                     columns = min({width}, across - left)
-                    panel = panels + {size} * depth * left
-                    if top == 0:
-                        corner = b + first * b_row + (side + left) * b_column
-                        pack_{kind}_{lanes}(corner, b_column, b_row, columns, depth, panel)
+                    panel = panels + apart * left
                     target = c + top * c_row + {size} * (side + left)
                     for i in range((tall + {rows} - 1) // {rows}):
                         there = min({rows}, tall - i * {rows})

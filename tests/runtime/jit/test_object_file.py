@@ -65,14 +65,21 @@ define double @counted(double %x) {
   ret double %x
 }
 """
+ELSEWHERE = """
+@variable = external global double
+define double @loaded() {
+  %x = load double, ptr @variable
+  ret double %x
+}
+"""
 
 
 def object_file(text: str, triple: str) -> bytes:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     target = llvm.Target.from_triple(triple)
-    reloc = "static" if triple.startswith("x86") else "default"
-    machine = target.create_target_machine(opt=3, reloc=reloc, codemodel="jitdefault", jit=True)
+    reloc, model = ("pic", "small") if triple.startswith("x86") else ("default", "jitdefault")
+    machine = target.create_target_machine(opt=3, reloc=reloc, codemodel=model, jit=True)
     module = llvm.parse_assembly(f'target triple = "{triple}"\n{text}')
     return machine.emit_object(module)
 
@@ -93,6 +100,24 @@ def native(text: str) -> bytes:
 def test_functions_give_their_results(text: str, name: str, x: float, result: float) -> None:
     [address] = place([image_of(native(text), name)])
     assert ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(address)(x) == pytest.approx(result, rel=1e-15)
+
+
+def test_code_of_x86_64_reaches_its_constants_wherever_it_lies() -> None:
+    image = image_of(object_file(SCALED, "x86_64-unknown-linux-gnu"), "scaled")
+    assert not image.relocations
+    assert struct.pack("<d", 3.14) in image.content
+
+
+def test_calls_of_x86_64_go_through_one_veneer_each() -> None:
+    image = image_of(object_file(COSINE, "x86_64-unknown-linux-gnu"), "twice")
+    [relocation] = image.relocations
+    assert (relocation.symbol, relocation.part, relocation.addend) == ("cos", ABSOLUTE, 0)
+    veneer = relocation.offset - 6
+    assert image.content[veneer : relocation.offset] == bytes.fromhex("ff2500000000")  # jmp *(%rip)
+    calls = [
+        at + 5 + struct.unpack_from("<i", image.content, at + 1)[0] for at in range(veneer) if image.content[at] == 0xE8
+    ]
+    assert calls == [veneer, veneer]
 
 
 def whole_address(image: Image, relocations: list[Relocation], base: int) -> int:
@@ -143,12 +168,8 @@ def test_other_processors_are_refused() -> None:
 
 
 def test_unknown_relocations_are_refused() -> None:
-    llvm.initialize_all_targets()
-    target = llvm.Target.from_triple("x86_64-unknown-linux-gnu")
-    machine = target.create_target_machine(reloc="pic", codemodel="small")
-    near = machine.emit_object(llvm.parse_assembly(f'target triple = "x86_64-unknown-linux-gnu"\n{SCALED}'))
-    with pytest.raises(ObjectFileError, match="relocation 2 of ELF's machine 62 is not known"):
-        image_of(near, "scaled")
+    with pytest.raises(ObjectFileError, match=r"relocation \d+ of ELF's machine 62 is not known"):
+        image_of(object_file(ELSEWHERE, "x86_64-unknown-linux-gnu"), "loaded")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xcf\xfa\xed\xfe" + bytes(100), b"\x7fELF\x01\x01" + bytes(100)])

@@ -1,0 +1,47 @@
+"""Long loops do two iterations side by side.
+
+LLVM interleaves the iterations of short loops only. Where an iteration is a long chain of operations, each of which
+waits for the one before, as those of an exponential are, the processor would hold few iterations at a time; two that
+alternate fill it, and share the constants that they load.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from graphc.runtime.instructions.emit import INT, mark_loop
+
+__all__ = ["interleave_long_loops"]
+
+_LONG = 12
+"""Operations on floating-point numbers."""
+
+_SIDE_BY_SIDE = 2
+
+_MOVES = {"load", "phi", "bitcast"}
+
+
+def interleave_long_loops(module: ir.Module) -> None:
+    """Mark the innermost loops of a module that Numba has written."""
+    for function in module.functions:
+        number = {block: i for i, block in enumerate(function.blocks)}
+        loops = [
+            (number[target], last)
+            for block, last in number.items()
+            for target in block.terminator.operands
+            if number.get(target, len(number)) <= last
+        ]
+        for first, last in loops:
+            if any(loop != (first, last) and first <= loop[0] and loop[1] <= last for loop in loops):
+                continue
+            body = [each for block in function.blocks[first : last + 1] for each in block.instructions]
+            if sum(map(_is_arithmetic, body)) >= _LONG:
+                count = ir.Constant(INT, _SIDE_BY_SIDE)
+                mark_loop(module, function.blocks[last].terminator, "llvm.loop.interleave.count", count)
+
+
+def _is_arithmetic(instruction: Any) -> bool:
+    floating = isinstance(instruction.type, ir.FloatType | ir.DoubleType) or instruction.opname == "fcmp"
+    return floating and instruction.opname not in _MOVES
