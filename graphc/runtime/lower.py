@@ -400,14 +400,16 @@ class Lowered:
 
     def _flat_convolution(self, node: Node) -> None:
         """A convolution of few images, whose rows of places are computed as one."""
-        images, weight = self._padded_images(node.inputs[0], node.attrs.padding), self._views[node.inputs[1]]
+        images = self._padded_images(node.inputs[0], node.attrs.padding)
+        weight, *bias = (self._views[value] for value in node.inputs[1:])
         window, value = weight.shape[2:], node.output
         flat = flat_views(
             node.attrs, images, window, lambda items: self._new(value.dtype, items, value), value.shape[1]
         )
         self._views[value] = flat.result
-        kernel = conv_kernel("conv", flat.attrs, flat.x, weight, flat.y)
-        self._step("conv", [images.buffer, weight.buffer], [flat.result.buffer], lambda shared: kernel)
+        kernel = conv_kernel("conv", flat.attrs, flat.x, weight, flat.y, *bias)
+        reads = [view.buffer for view in (images, weight, *bias)]
+        self._step("conv", reads, [flat.result.buffer], lambda shared: kernel)
 
     def _strided(self, node: Node) -> None:
         images = IMAGES.get(node.op.name, frozenset())

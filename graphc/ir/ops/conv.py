@@ -8,6 +8,7 @@ differentiation. S are the spatial sizes of the input, S' those of the result, K
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from graphc.ir.dims import Dim, Size
 from graphc.ir.graph import Node, Value
 from graphc.ir.op import Array, OpDef, Sample, registry
 from graphc.ir.ops.declare import same_dtype
+from graphc.ir.ops.reduce import sum
 from graphc.ir.ops.shape import sample_array
 from graphc.ir.ops.window import add_windows, places, windows_of
 from graphc.ir.types import Shape, TensorType, shape_text, unify
@@ -56,9 +58,9 @@ def _geometry(attrs: ConvAttrs) -> ConvAttrs:
     return ConvAttrs(attrs.strides, attrs.padding, attrs.dilations, attrs.groups)
 
 
-def conv(x: Value, weight: Value, attrs: ConvAttrs) -> Value:
-    """The convolution, with the geometry of any of the three operations."""
-    return apply_one(CONV, (x, weight), _geometry(attrs))
+def conv(x: Value, weight: Value, attrs: ConvAttrs, *bias: Value) -> Value:
+    """The convolution, with the geometry of any of the three operations; with a bias, its sums begin there."""
+    return apply_one(CONV, (x, weight, *bias), _geometry(attrs))
 
 
 def conv_transpose(g: Value, weight: Value, attrs: ConvAttrs, sizes: Sequence[Size]) -> Value:
@@ -136,7 +138,8 @@ def _agree(found: Size, expected: Size, what: str) -> None:
         raise ShapeError(what, expected=f"{expected}")
 
 
-def _infer_conv(attrs: ConvAttrs, x: TensorType, weight: TensorType) -> TensorType:
+def _infer_conv(attrs: ConvAttrs, x: TensorType, weight: TensorType, *bias: TensorType) -> TensorType:
+    same_dtype((x, weight, *bias))
     _check(attrs, input=(x, _IMAGES), weight=(weight, "output channels, input channels / groups"))
     inside = _in_group(x.shape[1], attrs.groups, "input")
     if unify(weight.shape[1], inside) is None:
@@ -148,6 +151,12 @@ def _infer_conv(attrs: ConvAttrs, x: TensorType, weight: TensorType) -> TensorTy
             remedy="check the order of the axes, (batch, channels, *spatial), and the number of groups",
         )
     _in_group(weight.shape[0], attrs.groups, "output")
+    for type in bias:
+        if type.rank != 1 or unify(type.shape[0], weight.shape[0]) is None:
+            raise ShapeError(
+                f"a bias of shape {shape_text(type.shape)} for {weight.shape[0]} output channels",
+                expected=f"shape {shape_text(weight.shape[:1])}",
+            )
     return TensorType(x.dtype, (x.shape[0], weight.shape[0], *_places(attrs, x.shape[2:], weight.shape[2:])))
 
 
@@ -225,10 +234,13 @@ def _contract(a: Array, b: Array, shared: int, a_first: bool, b_first: bool) -> 
     return (left @ right).reshape(groups, *a_free, *b_free)
 
 
-def _evaluate_conv(attrs: ConvAttrs, x: Array, weight: Array) -> Array:
+def _evaluate_conv(attrs: ConvAttrs, x: Array, weight: Array, *bias: Array) -> Array:
     columns = _columns(attrs, x, weight.shape[2:])
     result = _contract(columns, _grouped(weight, 0, attrs.groups), weight.ndim - 1, False, False)
-    return _ungrouped(np.moveaxis(result, -1, 2), 1)
+    sums = _ungrouped(np.moveaxis(result, -1, 2), 1)
+    for each in bias:
+        sums = sums + each.reshape(-1, *(1,) * len(attrs.strides))
+    return sums
 
 
 def _evaluate_transpose(attrs: ConvTransposeAttrs, g: Array, weight: Array) -> Array:
@@ -249,9 +261,10 @@ def _evaluate_weight(attrs: ConvWeightAttrs, x: Array, g: Array) -> Array:
 # --- the operations --------------------------------------------------------------------------------------------------
 
 
-def _conv_vjp(node: Node, g: Value) -> tuple[Value, Value]:
-    x, weight = node.inputs
-    return conv_transpose(g, weight, node.attrs, x.shape[2:]), conv_weight(x, g, node.attrs, weight.shape[2:])
+def _conv_vjp(node: Node, g: Value) -> tuple[Value, ...]:
+    x, weight, *bias = node.inputs
+    by_bias = [sum(g, (0, *range(2, g.ndim))) for _ in bias]
+    return conv_transpose(g, weight, node.attrs, x.shape[2:]), conv_weight(x, g, node.attrs, weight.shape[2:]), *by_bias
 
 
 def _transpose_vjp(node: Node, x: Value) -> tuple[Value, Value]:
@@ -295,6 +308,19 @@ def _samples(kind: Callable[[ConvAttrs, Shape, Shape], tuple[Callable[..., Value
     return samples
 
 
+def _biased(samples: list[Sample]) -> list[Sample]:
+    """The same with an array of one item for each output channel."""
+    return [
+        replace(
+            sample,
+            inputs=(*sample.inputs, sample_array(sample.inputs[1].shape[0])),
+            differentiable=(0, 1, 2),
+            label=f"{sample.label}, with a bias",
+        )
+        for sample in samples
+    ]
+
+
 def _result(attrs: ConvAttrs, x: Shape, weight: Shape) -> Shape:
     return (x[0], weight[0], *_places(attrs, x[2:], weight[2:]))
 
@@ -302,13 +328,17 @@ def _result(attrs: ConvAttrs, x: Shape, weight: Shape) -> Shape:
 CONV: OpDef = registry.add(
     OpDef(
         "conv",
-        "(N, C, *S) with (O, C / groups, *K) to (N, O, *S'): sums of products over windows of the padded input.",
+        "(N, C, *S) with (O, C / groups, *K) to (N, O, *S'): sums of products over windows of the padded input,"
+        " added to a bias (O,) if there is one.",
         infer=_infer_conv,
         evaluate=_evaluate_conv,
         vjp=_conv_vjp,
         attrs=ConvAttrs,
         needs_items=True,
-        samples=lambda: _samples(lambda attrs, x, w: (lambda a, b: conv(a, b, attrs), x, w)),
+        samples=lambda: [
+            *_samples(lambda attrs, x, w: (lambda a, b: conv(a, b, attrs), x, w)),
+            *_biased(_samples(lambda attrs, x, w: (lambda a, b, c: conv(a, b, attrs, c), x, w))),
+        ],
     )
 )
 CONV_TRANSPOSE: OpDef = registry.add(

@@ -95,7 +95,7 @@ def _convolve(
     dilations = numbers_for_axes(dilation, rank, f"{name}: dilation", 1)
     parts = whole_number(groups, f"{name}: groups", 1)
     pairs = paddings(padding, kernel.shape[2:], strides, dilations, name)
-    return _with_bias(conv(image, kernel, ConvAttrs(strides, pairs, dilations, parts)), rest, name)
+    return conv(image, kernel, ConvAttrs(strides, pairs, dilations, parts), *rest)
 
 
 def _convolve_transposed(

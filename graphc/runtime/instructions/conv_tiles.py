@@ -92,6 +92,9 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
         x_row = table["x"] + table["x_start"] + group * table["channels"] * table["x_channel"]
         w_row = table["w"] + table["w_start"] + group * table["w_group"] + row * table["w_row"]
         y_row = table["y"] + table["y_start"] + (group * table["rows"] + row) * table["y_channel"]
+        biased = "bias" in words
+        bias_step = table["bias_row"] if biased else zero
+        bias_row = table["bias"] + table["bias_start"] + (group * table["rows"] + row) * bias_step if biased else zero
         outer = []
         for axis, place in enumerate(places):
             first, count, item, x_step, w_step = find(table, axis, place)
@@ -115,10 +118,13 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
                 [zero.select(swap, a, b) for a, b in pairs],
             ]
 
-            def part(x: Word, w: Word, y: Word, there: Word, width: int, mask: Any = None) -> None:
+            def part(x: Word, w: Word, y: Word, bias: Word, there: Word, width: int, mask: Any = None) -> None:
                 """Some vectors of one block of channels."""
                 w_rows = [at - w for at in clamped(w, table["w_row"], rows, there)]
-                sums = [[v.room(v.zero) for _ in range(width)] for _ in range(rows)]
+                starts = [v.zero] * rows
+                if biased:
+                    starts = [v.repeat(at) for at in clamped(bias, bias_step, rows, there)]
+                sums = [[v.room(start) for _ in range(width)] for start in starts]
 
                 def step(x_at: Word, w_at: Word) -> None:
                     lefts = [lambda offset=offset: v.repeat(w_at + offset) for offset in w_rows]
@@ -142,9 +148,10 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
                 steps = [
                     (w, table["w_row"] * rows),
                     (y + at, table["y_channel"] * rows),
+                    (bias_row, bias_step * rows),
                     (table["rows"] - row, one * -rows),
                 ]
-                loop(blocks, steps, lambda w, y, there: part(x + at, w, y, there, width, mask))
+                loop(blocks, steps, lambda w, y, bias, there: part(x + at, w, y, bias, there, width, mask))
 
             items = run * table["n"]
             wide = vectors * lanes

@@ -112,12 +112,14 @@ def flat_views(
 @view_kernel_for("conv", "conv_transpose")
 def conv(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
     """The kernel of ``conv``, or of ``conv_transpose``; the first operand and the result are batch-innermost."""
-    (x, weight), (y,) = inputs, outputs
-    return conv_kernel(node.op.name, node.attrs, x, weight, y)
+    (x, weight, *bias), (y,) = inputs, outputs
+    return conv_kernel(node.op.name, node.attrs, x, weight, y, *bias)
 
 
-def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> Kernel:
+def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, *bias: View) -> Kernel:
     """The kernel of a convolution of ``x``; or of the adjoint, whose ``x`` is the cotangent of a convolution's result.
+
+    The buffers are those of x, the weight, the bias if there is one, and y.
 
     The outer range is the rows of places of all groups; where these are few, for each the shares of the channels, and
     then pieces of the row.
@@ -141,6 +143,8 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> 
         "w_channel": w_channel * size,
         "w_group": weight.shape[0] // groups * weight.strides[0] * size,
     }
+    for view in bias:
+        words |= {"bias_start": view.offset * size, "bias_row": view.strides[0] * size}
     image, places = (y, x) if adjoint else (x, y)
     words |= spatial_words(attrs, image, places, {"x": x, "y": y, "w": weight}, weight.shape[2:])
     words |= _run(adjoint, attrs, x, y, weight.shape[-1])
@@ -152,7 +156,7 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View) -> 
     words |= {"pieces": pieces, "piece": ceil_divide(y.shape[-1], pieces)}
     if adjoint:
         words |= _adjoint_words(attrs)
-    names = ("x", "w", "y", *words)
+    names = ("x", "w", *("bias" for _ in bias), "y", *words)
     used = {"pieces": "pieces", "shares": "shares"}
     used |= {f"out{axis}": f"{'image' if adjoint else 'places'}{axis}" for axis in range(2)}
     source = _SOURCE.format(
