@@ -1,7 +1,7 @@
-"""Long loops do two iterations side by side.
+"""Long loops do a few iterations side by side.
 
 LLVM interleaves the iterations of short loops only. Where an iteration is a long chain of operations, each of which
-waits for the one before, as those of an exponential are, the processor would hold few iterations at a time; two that
+waits for the one before, as those of an exponential are, the processor would hold few iterations at a time; some that
 alternate fill it, and share the constants that they load.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["interleave_long_loops"]
 _LONG = 12
 """Operations on floating-point numbers."""
 
-_SIDE_BY_SIDE = 2
+_SIDE_BY_SIDE = 4
 
 _MOVES = {"load", "phi", "bitcast"}
 

@@ -1,4 +1,4 @@
-"""Which loops LLVM is told to do two iterations of side by side."""
+"""Which loops LLVM is told to do a few iterations of side by side."""
 
 from __future__ import annotations
 
