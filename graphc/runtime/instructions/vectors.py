@@ -244,7 +244,7 @@ def loop(count: Word, steps: Sequence[tuple[Word, Word]], body: Callable[..., No
 
     A turn of the loop is so many times as are ``unrolled``; those that are left over have a loop of their own.
     """
-    turns = count // unrolled
+    turns = count.at_least(0) // unrolled
     numbers = _turns(turns, steps, body, unrolled)
     if unrolled > 1:
         _turns(count - turns * unrolled, list(zip(numbers, (step for _, step in steps), strict=True)), body, 1)

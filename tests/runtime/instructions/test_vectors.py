@@ -49,6 +49,9 @@ def test_division_is_that_of_python(of_integers: Compile) -> None:
         (lambda a, b: a.at_most(b), min),
         (lambda a, b: a.at_least(b), max),
         (lambda a, b: -a & 15, lambda a, b: -a & 15),
+        (lambda a, b: a // 4, lambda a, b: a // 4),
+        (lambda a, b: a % 8, lambda a, b: a % 8),
+        (lambda a, b: (a + b).opaque(), lambda a, b: a + b),
         (lambda a, b: a.select(a < b, 5, b), lambda a, b: 5 if a < b else b),
         (lambda a, b: a.select(a.is_zero(), 1, 0), lambda a, b: int(a == 0)),
         (lambda a, b: a.select(a.within(b), 1, 0), lambda a, b: int(0 <= a < b) if b >= 0 else None),
@@ -64,7 +67,9 @@ def test_operators(
                 assert function(a, b) == wanted
 
 
-def test_loop_runs_so_many_times_and_moves_its_numbers(of_integers: Compile) -> None:
+@pytest.mark.parametrize("unrolled", [1, 4])
+@pytest.mark.parametrize("constant", [False, True])
+def test_loop_runs_so_many_times_and_moves_its_numbers(of_integers: Compile, unrolled: int, constant: bool) -> None:
     def total(count: Word, step: Word) -> Word:
         builder = count.builder
         slot = builder.alloca(count.value.type)
@@ -74,9 +79,9 @@ def test_loop_runs_so_many_times_and_moves_its_numbers(of_integers: Compile) -> 
         def body(number: Word) -> None:
             builder.store((Word(builder, builder.load(slot)) + number).value, slot)
 
-        loop(count, [(zero + 1, step)], body)
+        loop(count, [(zero + 1, Word(builder, 3) if constant else step)], body, unrolled)
         return Word(builder, builder.load(slot))
 
     function = of_integers("emitted(x, y)", emitting(total))
-    for count in (-2, 0, 1, 2, 7):
+    for count in (-5, -2, -1, 0, 1, 2, 4, 7, 8, 21):
         assert function(count, 3) == sum(1 + 3 * i for i in range(count))

@@ -60,16 +60,17 @@ def results(x: Value, w: Value, g: Value, attrs: ConvAttrs) -> list[Value]:
 
 
 def check(case: Case, dtype: str = "float32", symbolic: bool = True) -> None:
-    """Compare compiled with evaluated; where ``symbolic``, the batch size is open."""
-    arrays = operands(case, dtype)
-    x, w, g = (
-        gr.placeholder(("batch", *array.shape[1:]) if symbolic and place != 1 else array.shape, dtype)
+    """Compare compiled with evaluated; where ``symbolic``, the batch size is open. The items of a bias lie apart."""
+    arrays = (*operands(case, dtype), np.linspace(-2, 2, 2 * case.channels[0] * case.groups).astype(dtype))
+    x, w, g, twice = inputs = [
+        gr.placeholder(("batch", *array.shape[1:]) if symbolic and place in (0, 2) else array.shape, dtype)
         for place, array in enumerate(arrays)
-    )
-    values = results(x, w, g, case.attrs)
-    found = gr.compile([x, w, g], values)(*arrays)
-    wanted = gr.evaluate(values, dict(zip((x, w, g), arrays, strict=True)))
-    for name, a, b in zip(("conv", "conv_transpose", "conv_weight"), found, wanted, strict=True):
+    ]
+    values = [*results(x, w, g, case.attrs), ops.conv(x, w, case.attrs, twice[::2])]
+    found = gr.compile(inputs, values)(*arrays)
+    wanted = gr.evaluate(values, dict(zip(inputs, arrays, strict=True)))
+    names = ("conv", "conv_transpose", "conv_weight", "conv with a bias")
+    for name, a, b in zip(names, found, wanted, strict=True):
         unit = (1e-5 if dtype == "float32" else 1e-13) * max(1.0, np.abs(b).max(initial=0))
         np.testing.assert_allclose(a, b, atol=unit, rtol=0, err_msg=name)
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import graphc as gr
+from graphc.runtime.kernels.gemm import _cut
+from graphc.runtime.kernels.registers import panel_width
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
@@ -114,3 +116,16 @@ def test_products_in_many_tasks(dtype: str, flip_a: bool, flip_b: bool, m: int, 
     tolerance = 1e-3 if dtype == "float32" else 1e-11
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(c.value, 1 - 0.5 * want, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("m", "n"), [(784, 1024), (1024, 784), (400, 90), (700, 260), (3000, 65), (9000, 700), (90, 784)]
+)
+def test_no_task_has_parts_of_two_blocks_of_rows(m: int, n: int) -> None:
+    x, y = gr.placeholder((m, 64)), gr.placeholder((64, n))
+    function = gr.compile([x, y], x @ y)
+    function(np.ones((m, 64), np.float32), np.ones((64, n), np.float32))
+    [step] = function.plan.steps
+    blocks, width = _cut(m, n, panel_width("f32"))
+    assert step.extent == blocks * width >= blocks * n
+    assert width % step.chunk == 0 or step.chunk % width == 0 or blocks == 1
