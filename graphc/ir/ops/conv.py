@@ -58,9 +58,9 @@ def _geometry(attrs: ConvAttrs) -> ConvAttrs:
     return ConvAttrs(attrs.strides, attrs.padding, attrs.dilations, attrs.groups)
 
 
-def conv(x: Value, weight: Value, attrs: ConvAttrs, *bias: Value) -> Value:
-    """The convolution, with the geometry of any of the three operations; with a bias, its sums begin there."""
-    return apply_one(CONV, (x, weight, *bias), _geometry(attrs))
+def conv(x: Value, weight: Value, attrs: ConvAttrs, bias: Value | None = None) -> Value:
+    """The convolution, with the geometry of any of the three operations; with a bias (O,), its sums begin there."""
+    return apply_one(CONV, (x, weight) if bias is None else (x, weight, bias), _geometry(attrs))
 
 
 def conv_transpose(g: Value, weight: Value, attrs: ConvAttrs, sizes: Sequence[Size]) -> Value:
@@ -138,8 +138,7 @@ def _agree(found: Size, expected: Size, what: str) -> None:
         raise ShapeError(what, expected=f"{expected}")
 
 
-def _infer_conv(attrs: ConvAttrs, x: TensorType, weight: TensorType, *bias: TensorType) -> TensorType:
-    same_dtype((x, weight, *bias))
+def _infer_conv(attrs: ConvAttrs, x: TensorType, weight: TensorType, bias: TensorType | None = None) -> TensorType:
     _check(attrs, input=(x, _IMAGES), weight=(weight, "output channels, input channels / groups"))
     inside = _in_group(x.shape[1], attrs.groups, "input")
     if unify(weight.shape[1], inside) is None:
@@ -151,10 +150,11 @@ def _infer_conv(attrs: ConvAttrs, x: TensorType, weight: TensorType, *bias: Tens
             remedy="check the order of the axes, (batch, channels, *spatial), and the number of groups",
         )
     _in_group(weight.shape[0], attrs.groups, "output")
-    for type in bias:
-        if type.rank != 1 or unify(type.shape[0], weight.shape[0]) is None:
+    if bias is not None:
+        same_dtype((x, bias))
+        if bias.rank != 1 or unify(bias.shape[0], weight.shape[0]) is None:
             raise ShapeError(
-                f"a bias of shape {shape_text(type.shape)} for {weight.shape[0]} output channels",
+                f"a bias of shape {shape_text(bias.shape)} for {weight.shape[0]} output channels",
                 expected=f"shape {shape_text(weight.shape[:1])}",
             )
     return TensorType(x.dtype, (x.shape[0], weight.shape[0], *_places(attrs, x.shape[2:], weight.shape[2:])))
@@ -234,13 +234,11 @@ def _contract(a: Array, b: Array, shared: int, a_first: bool, b_first: bool) -> 
     return (left @ right).reshape(groups, *a_free, *b_free)
 
 
-def _evaluate_conv(attrs: ConvAttrs, x: Array, weight: Array, *bias: Array) -> Array:
+def _evaluate_conv(attrs: ConvAttrs, x: Array, weight: Array, bias: Array | None = None) -> Array:
     columns = _columns(attrs, x, weight.shape[2:])
     result = _contract(columns, _grouped(weight, 0, attrs.groups), weight.ndim - 1, False, False)
     sums = _ungrouped(np.moveaxis(result, -1, 2), 1)
-    for each in bias:
-        sums = sums + each.reshape(-1, *(1,) * len(attrs.strides))
-    return sums
+    return sums if bias is None else sums + bias.reshape(-1, *(1,) * len(attrs.strides))
 
 
 def _evaluate_transpose(attrs: ConvTransposeAttrs, g: Array, weight: Array) -> Array:

@@ -1,8 +1,7 @@
 """Machine code in memory: an image is copied, told where it lies, and made executable.
 
 This is all of a linker that a process with a warm cache needs, and it takes microseconds; LLVM's own would have to be
-loaded first, which was a fifth of such a process's start. What an image is made of is the matter of
-:mod:`graphc.runtime.jit.object_file`.
+loaded first. What an image is made of is the matter of :mod:`graphc.runtime.jit.object_file`.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from graphc.runtime.instructions.emit import INT, mark_loop
 __all__ = ["interleave_long_loops"]
 
 _LONG = 12
-"""Operations on floating-point numbers."""
+"""How many operations on floating-point numbers an iteration of a long loop has at least."""
 
 _SIDE_BY_SIDE = 4
+"""Iterations."""
 
 _MOVES = {"load", "phi", "bitcast"}
 

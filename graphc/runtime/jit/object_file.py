@@ -17,7 +17,7 @@ from graphc.runtime.jit.image import ABSOLUTE, ALIGNMENT, MOVE_WIDE, Image, Relo
 __all__ = ["ObjectFileError", "image_of"]
 
 _X86_64, _AARCH64 = 62, 183  # the numbers of machines
-_WHOLE = {(_X86_64, 1), (_AARCH64, 257)}  # R_X86_64_64, R_AARCH64_ABS64
+_WHOLE = {(_AARCH64, 257)}  # R_AARCH64_ABS64
 _PARTS = {263: 0, 264: 0, 265: 1, 266: 1, 267: 2, 268: 2, 269: 3}  # R_AARCH64_MOVW_UABS_G0 to _G3, checked or not
 _DISTANCES = {(_X86_64, 2), (_X86_64, 4)}  # R_X86_64_PC32, _PLT32
 _BRANCHES = {(_AARCH64, 282), (_AARCH64, 283)}  # R_AARCH64_JUMP26, _CALL26

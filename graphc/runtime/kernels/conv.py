@@ -116,7 +116,7 @@ def conv(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Kernel:
     return conv_kernel(node.op.name, node.attrs, x, weight, y, *bias)
 
 
-def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, *bias: View) -> Kernel:
+def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bias: View | None = None) -> Kernel:
     """The kernel of a convolution of ``x``; or of the adjoint, whose ``x`` is the cotangent of a convolution's result.
 
     The buffers are those of x, the weight, the bias if there is one, and y.
@@ -143,8 +143,8 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, *bi
         "w_channel": w_channel * size,
         "w_group": weight.shape[0] // groups * weight.strides[0] * size,
     }
-    for view in bias:
-        words |= {"bias_start": view.offset * size, "bias_row": view.strides[0] * size}
+    if bias is not None:
+        words |= {"bias_start": bias.offset * size, "bias_row": bias.strides[0] * size}
     image, places = (y, x) if adjoint else (x, y)
     words |= spatial_words(attrs, image, places, {"x": x, "y": y, "w": weight}, weight.shape[2:])
     words |= _run(adjoint, attrs, x, y, weight.shape[-1])
@@ -156,7 +156,7 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, *bi
     words |= {"pieces": pieces, "piece": ceil_divide(y.shape[-1], pieces)}
     if adjoint:
         words |= _adjoint_words(attrs)
-    names = ("x", "w", *("bias" for _ in bias), "y", *words)
+    names = ("x", "w", *(() if bias is None else ("bias",)), "y", *words)
     used = {"pieces": "pieces", "shares": "shares"}
     used |= {f"out{axis}": f"{'image' if adjoint else 'places'}{axis}" for axis in range(2)}
     source = _SOURCE.format(
