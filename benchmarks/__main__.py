@@ -47,7 +47,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"these alone, with commas between them: {', '.join(systems)}",
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds, each with a new process for every system")
-    parser.add_argument("--seconds", type=float, default=0.8, help="timed seconds of each process")
+    parser.add_argument("--turns", type=int, default=12, help="how often each process is timed")
+    parser.add_argument("--seconds", type=float, default=0.06, help="of each turn")
     parser.add_argument("--threads", type=int, default=2, help="threads, and processors, of each system")
     parser.add_argument(
         "--output", type=Path, help="write the page to this file, and figures (.json) and plot (.svg) beside it"
@@ -57,7 +58,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.quick:
-        options.rounds, options.seconds = 1, 0.3
+        options.rounds, options.turns = 1, 2
     return options
 
 
@@ -71,17 +72,14 @@ def measure(options: argparse.Namespace) -> Figures:
     Raises:
         WorkerError: the machine's limits could not be measured.
     """
-    settings = Settings(options.rounds, options.seconds, options.threads)
+    settings = Settings(options.rounds, options.turns, options.seconds, options.threads)
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     results: list[Result] = []
-    limits: list[machine.Limits] = []
     for name in options.only:
-        limits.append(runner.measure_limits(settings.threads))
         systems = [system for system in options.systems if system in WORKLOADS[name].builders]
         results.append(runner.measure(WORKLOADS[name], systems, settings, say))
     return Figures(
         results=results,
-        limits=machine.typical(limits),
         compile_times=measure_all() if OURS in options.systems and options.only == list(WORKLOADS) else [],
         settings=settings,
         machine=machine.describe(),
@@ -94,7 +92,7 @@ def show(figures: Figures) -> None:
     results = figures.results
     for table in (
         report.summary_table(figures),
-        tables.step_table(results, figures.limits),
+        tables.step_table(results),
         tables.start_up_table(results),
         tables.memory_table(results),
         tables.compile_table(figures.compile_times),

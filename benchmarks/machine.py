@@ -1,45 +1,13 @@
-"""What the figures were measured on; `python -m benchmarks.machine` prints the limits in JSON."""
+"""What the figures were measured on."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
-from typing import Literal
 
 PACKAGES = ("graphc", "jax", "jaxlib", "torch", "pytensor", "numpy", "scipy", "numba", "llvmlite")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the machine can do in a second with the threads of a measurement."""
-
-    flops: float
-    """Multiplications and additions of float32."""
-    bytes: float
-    """Read and written."""
-
-    def of(self, resource: Literal["flops", "bytes"]) -> float:
-        return self.flops if resource == "flops" else self.bytes
-
-
-def typical(found: Iterable[Limits]) -> Limits:
-    """The medians: what a machine that others use too can do varies, and is measured beside each workload."""
-    found = list(found)
-    return Limits(median(limits.flops for limits in found), median(limits.bytes for limits in found))
-
-
-def measure_limits() -> Limits:
-    """Our kernels of fused multiplications and additions, and of a sum of two arrays that no cache holds."""
-    from graphc.runtime.profiling.machine_limits import machine_limits
-
-    limits = machine_limits()
-    return Limits(limits.flops_float32, limits.bytes_per_second)
 
 
 def describe() -> dict[str, str]:
@@ -76,7 +44,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-if __name__ == "__main__":
-    print(json.dumps(asdict(measure_limits())))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from benchmarks import worker
+from benchmarks import timing
+from benchmarks.process import TIMEOUT_SECONDS
 from benchmarks.results import Figures, Result
-from benchmarks.runner import TIMEOUT_SECONDS
 from benchmarks.tables import (
     Table,
     compile_table,
@@ -25,6 +25,13 @@ INTRODUCTION = (
 START_UP = (
     "From the start of a process to the end of its first step: importing, building, compiling and the step. JAX runs "
     "without its persistent cache. Where there are two figures, the first is with empty caches."
+)
+LIMITS = (
+    "Float32 operations in a second by a kernel of fused multiplications and additions on registers, or bytes by a sum "
+    f"of two arrays that no cache holds, with all threads: timed as a step is, just before each turn of {OURS}. The "
+    "table has the medians, and that of the share in each turn. A multiplication and an addition are two operations. "
+    "Operations on single elements are not counted, nor is any work that a system does beyond what is needed. Where a "
+    "workload's data fit into the last cache, its share of the bandwidth can be more than all of it."
 )
 MEMORY = (
     "Peak resident memory of the timed processes, which have built, compiled and run the step, libraries included; for "
@@ -61,12 +68,10 @@ def summary_table(figures: Figures) -> Table:
 
     fact(f"best peer / {OURS}, smallest of them", training, lambda r: r.ratio, min, ".2f")
     fact(f"best peer / {OURS}, smallest of all workloads", results, lambda r: r.ratio, min, ".2f")
-    limits = figures.limits
-    if limits is not None:
-        for resource, words in (("flops", "peak of multiply-adds"), ("bytes", "memory bandwidth")):
-            bound = [r for r in results if r.workload.limit is not None and r.workload.limit.resource == resource]
-            fact(f"{OURS}'s share of the {words}, smallest", bound, lambda r: r.share(limits), min, ".0%")
-            fact(f"{OURS}'s share of the {words}, largest", bound, lambda r: r.share(limits), max, ".0%")
+    for resource, words in (("flops", "peak of multiply-adds"), ("bytes", "memory bandwidth")):
+        bound = [r for r in results if r.workload.limit is not None and r.workload.limit.resource == resource]
+        fact(f"{OURS}'s share of the {words}, smallest", bound, lambda r: r.share, min, ".0%")
+        fact(f"{OURS}'s share of the {words}, largest", bound, lambda r: r.share, max, ".0%")
     fact(f"first step, jax / {OURS} with a filled cache, smallest", results, lambda r: r.warm_start_ratio, min, ".1f")
     fact(f"first step, {OURS} with an empty cache / jax, largest", results, lambda r: r.cold_start_ratio, max, ".2f")
     fact(f"peak memory, {OURS} / leanest peer, largest", results, lambda r: r.memory_ratio, max, ".2f")
@@ -82,12 +87,13 @@ def markdown_page(figures: Figures, name: str) -> str:
         summary_table(figures).markdown(),
         f"![Time per step over that of {OURS}]({name}.svg)",
         "## Time per step",
-        step_table(results, figures.limits).markdown(),
+        step_table(results).markdown(),
         "\n".join(f"- **{name}**: {text}" for name, text in SYSTEMS.items()),
         _method(figures),
         *_failures(results),
         "## The machine's limits",
-        *_limits(figures),
+        LIMITS,
+        limit_table(results).markdown(),
         "## Start-up",
         START_UP,
         start_up_table(results).markdown(),
@@ -95,7 +101,7 @@ def markdown_page(figures: Figures, name: str) -> str:
         "## Memory",
         MEMORY,
         memory_table(results).markdown(),
-        "## Spread over the rounds",
+        "## Spread over the turns",
         spread_table(results).markdown(),
         "## Compilation",
         "Training steps of growing depth, from the graph as written to the plan; kernels come later, and are cached.",
@@ -121,31 +127,18 @@ def _method(figures: Figures) -> str:
         "them. All systems start from the same parameters and data, and a system has no figures if the losses of its "
         "first 20 steps, or entries of its output, differ from those of the first system by more than "
         f"{' or '.join(f'{tolerance:g}' for tolerance in tolerances)} of the largest. Each has {settings.threads} "
-        f"threads. A round measures each system once, in a new process, for {settings.seconds:g} s after a warm-up of "
-        f"{worker.WARM_UP_SECONDS:g} s; the table has the median over {settings.rounds} rounds of the median over many "
-        f"stretches of steps. A process that has not finished after {TIMEOUT_SECONDS} s has failed. *Not expressed*: "
-        "the computation was not written for that system here."
+        f"threads. A round starts a new process for each system and warms it up for {timing.WARM_UP_SECONDS:g} s; then "
+        f"they take turns, {settings.turns} each, while the others wait: steps for {timing.TURN_WARM_UP_SECONDS:g} s "
+        f"that do not count, then for {settings.seconds:g} s, of which the median over stretches of "
+        f"{timing.STRETCH_SECONDS:g} s, or of one step, is the figure of the turn. The table has the medians over the "
+        f"turns of {settings.rounds} rounds. A process that has not answered after {TIMEOUT_SECONDS} s has failed. "
+        "*Not expressed*: the computation was not written for that system here."
     )
 
 
 def _failures(results: Sequence[Result]) -> list[str]:
     found = failures(results)
     return ["Failed:\n\n" + "\n".join(f"- {line}" for line in found)] if found else []
-
-
-def _limits(figures: Figures) -> list[str]:
-    limits = figures.limits
-    if limits is None:
-        return []
-    text = (
-        f"{limits.flops / 1e9:.0f} GFLOP/s of float32 by a kernel of fused multiplications and additions on registers "
-        f"and {limits.bytes / 1e9:.1f} GB/s by a sum of two arrays that no cache holds, both with all threads: the "
-        "medians of what was measured beside each workload, each time the best of six runs. A multiplication and an "
-        "addition are two operations. Operations on single elements are not counted, nor is any work that a system "
-        "does beyond what is needed. Where a workload's data fit into the last cache, its share of the bandwidth can "
-        "be more than all of it."
-    )
-    return [text, limit_table(figures.results, limits).markdown()]
 
 
 def _numba(results: Sequence[Result]) -> str:

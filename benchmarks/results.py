@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compile_time import CompileTime
-from benchmarks.machine import Limits
 from benchmarks.workload import OURS, Workload
 from benchmarks.workloads import WORKLOADS
 
@@ -20,23 +19,27 @@ class Settings:
     """How to measure."""
 
     rounds: int
+    """Each with new processes."""
+    turns: int
+    """Of each process."""
     seconds: float
-    """Timed seconds of each process."""
+    """Of each turn."""
     threads: int
     """What each system may use; processors too."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One system on one workload, one figure a round; times in seconds."""
+    """One system on one workload; times in seconds."""
 
     steps: Sequence[float]
+    """One figure a turn; the others have one a round."""
     first_steps: Sequence[float]
     """From the start of the process to the end of the first step, with the caches that earlier processes filled."""
     cold_first_steps: Sequence[float]
     """The same with empty caches, of systems that have some."""
     peak_bytes: Sequence[int]
-    """The most memory that a timed process has held; with filled caches, if any process found them filled."""
+    """The most memory that a timed process has held."""
     numba_imported: bool
     """Whether a first step with filled caches needed Numba."""
 
@@ -64,6 +67,8 @@ class Result:
     workload: Workload
     measurements: Mapping[str, Measurement]
     failures: Mapping[str, str]
+    limits: Sequence[float]
+    """What the machine did in a second of what bounds the workload, just before each of our turns."""
 
     @property
     def ours(self) -> Measurement | None:
@@ -115,12 +120,20 @@ class Result:
             return None
         return self.ours.cold / jax.warm
 
-    def share(self, limits: Limits) -> float | None:
-        """How much of the machine's limit our step uses."""
-        limit = self.workload.limit
-        if limit is None or self.ours is None:
+    @property
+    def limit(self) -> float | None:
+        """What the machine did in a second."""
+        return statistics.median(self.limits) if self.limits else None
+
+    @property
+    def share(self) -> float | None:
+        """How much our steps did of what the machine did just before, in the median."""
+        if self.workload.limit is None or self.ours is None:
             return None
-        return limit.amount / self.ours.step / limits.of(limit.resource)
+        amount = self.workload.limit.amount
+        return statistics.median(
+            amount / step / limit for step, limit in zip(self.ours.steps, self.limits, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,6 @@ class Figures:
     """Everything that a run has measured."""
 
     results: Sequence[Result]
-    limits: Limits | None
     compile_times: Sequence[CompileTime]
     settings: Settings
     machine: Mapping[str, str]
@@ -141,12 +153,12 @@ class Figures:
             "settings": asdict(self.settings),
             "machine": dict(self.machine),
             "load": self.load,
-            "limits": asdict(self.limits) if self.limits else None,
             "compile_times": [asdict(times) for times in self.compile_times],
             "workloads": {
                 result.workload.name: {
                     "measurements": {system: asdict(found) for system, found in result.measurements.items()},
                     "failures": dict(result.failures),
+                    "limits": list(result.limits),
                 }
                 for result in self.results
             },
@@ -163,11 +175,11 @@ class Figures:
                     WORKLOADS[name],
                     {system: Measurement(**found) for system, found in entry["measurements"].items()},
                     entry["failures"],
+                    entry["limits"],
                 )
                 for name, entry in content["workloads"].items()
                 if name in WORKLOADS
             ],
-            limits=Limits(**content["limits"]) if content["limits"] else None,
             compile_times=[CompileTime(**times) for times in content["compile_times"]],
             settings=Settings(**content["settings"]),
             machine=content["machine"],

@@ -1,80 +1,46 @@
-"""Runs workers in interleaved rounds, each in a process of its own, and checks that the systems agree."""
+"""Measures the systems side by side, each in a process of its own, and checks that they agree."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from benchmarks.machine import Limits
+from benchmarks.process import Process, WorkerError
 from benchmarks.results import Measurement, Result, Settings
-from benchmarks.worker import Job, Run
+from benchmarks.worker import Job, Start, Turn
 from benchmarks.workload import CACHING, OURS, Workload
-
-TIMEOUT_SECONDS = 300
-
-
-class WorkerError(Exception):
-    """A system could not be measured; the message is the error that ended its process."""
 
 
 class DisagreementError(WorkerError):
     """Two systems computed different things from the same start."""
 
 
-@dataclass
-class _Runs:
-    """The processes of one system so far."""
-
-    warm: list[Run] = field(default_factory=list)
-    cold: list[Run] = field(default_factory=list)
-    """Those that found an empty cache."""
-    timed: list[Run] = field(default_factory=list)
-
-
 def measure(workload: Workload, systems: Sequence[str], settings: Settings, say: Callable[[str], None]) -> Result:
-    """Measure the systems on a workload; a round measures each of them once, one after the other.
+    """Measure the systems on a workload, in rounds.
+
+    A round starts a process for each system, one after the other, and lets them take turns at being timed while the
+    others wait, so that whatever else happens on the machine happens to all. Before each turn of ours the machine is
+    measured, if it bounds the workload.
 
     A round begins with an empty cache for us: one process fills it up to the end of its first step, the next one finds
-    it and is timed. The other systems keep theirs from the first round on, because some take a minute to fill it. A
-    system that fails, takes too long, or disagrees with the first one has no figures, but its reason.
-    """
-    found: dict[str, _Runs] = {}
-    failures: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="graphc-bench-") as folder:
-        for number in range(settings.rounds):
-            for system in [system for system in systems if system not in failures]:
-                say(f"{workload.name}: round {number + 1} of {settings.rounds}, {system}")
-                cache = Path(folder) / (f"{system}-{number}" if system == OURS else system)
-                runs = found.setdefault(system, _Runs())
-                try:
-                    _measure_once(workload, system, settings, cache, runs)
-                    check_agreement(
-                        workload.tolerance, {name: runs.timed[-1].checked for name, runs in found.items() if runs.timed}
-                    )
-                except WorkerError as error:
-                    say(f"{workload.name}: {system} failed: {error}")
-                    failures[system] = str(error)
-                    del found[system]
-    return Result(workload, {system: _measurement(runs) for system, runs in found.items()}, failures)
-
-
-def measure_limits(threads: int) -> Limits:
-    """What the machine can do, measured in a process of its own.
+    it. The other systems keep theirs from the first round on, because some take a minute to fill it. A system that
+    fails, takes too long, or disagrees with the first one has no figures, but its reason.
 
     Raises:
-        WorkerError: the process failed.
+        WorkerError: the machine could not be measured.
     """
-    with tempfile.TemporaryDirectory(prefix="graphc-bench-") as cache:
-        return Limits(**_run_module("benchmarks.machine", [], threads, Path(cache)))
+    comparison = _Comparison(workload, settings, say)
+    with tempfile.TemporaryDirectory(prefix="graphc-bench-") as folder:
+        for number in range(settings.rounds):
+            say(f"{workload.name}: round {number + 1} of {settings.rounds}")
+            caches = {system: Path(folder) / (f"{system}-{number}" if system == OURS else system) for system in systems}
+            comparison.round(caches)
+    return comparison.result()
 
 
 def check_agreement(tolerance: float, checked: Mapping[str, Sequence[float]]) -> None:
@@ -94,81 +60,103 @@ def check_agreement(tolerance: float, checked: Mapping[str, Sequence[float]]) ->
                 )
 
 
-def _measure_once(workload: Workload, system: str, settings: Settings, cache: Path, runs: _Runs) -> None:
-    """One round of one system."""
-    filled = cache.exists()
-    cache.mkdir(exist_ok=True)
-    if system == OURS:
-        runs.cold.append(_launch(workload, system, 0.0, settings.threads, cache))
-        filled = True
-    run = _launch(workload, system, settings.seconds, settings.threads, cache)
-    runs.timed.append(run)
-    (runs.warm if filled or system not in CACHING else runs.cold).append(run)
+@dataclass
+class _Found:
+    """What is known of one system so far."""
+
+    warm: list[Start] = field(default_factory=list)
+    cold: list[Start] = field(default_factory=list)
+    """Those that found an empty cache."""
+    turns: list[list[Turn]] = field(default_factory=list)
+    """By round."""
 
 
-def _launch(workload: Workload, system: str, seconds: float, threads: int, cache: Path) -> Run:
-    job = Job(workload.name, system, seconds, time.monotonic(), threads)
-    return Run(**_run_module("benchmarks.worker", [json.dumps(asdict(job))], threads, cache))
+class _Comparison:
+    """The systems on one workload."""
 
+    def __init__(self, workload: Workload, settings: Settings, say: Callable[[str], None]) -> None:
+        self._workload = workload
+        self._settings = settings
+        self._say = say
+        self._found: dict[str, _Found] = {}
+        self._failures: dict[str, str] = {}
+        self._limits: list[float] = []
+        self._running: dict[str, Process] = {}
 
-def _run_module(module: str, arguments: Sequence[str], threads: int, cache: Path) -> dict[str, Any]:
-    """Run a module in a new process and read the JSON that it prints last.
+    def round(self, caches: Mapping[str, Path]) -> None:
+        """Start the systems that have not failed, with these caches, and time them in turns."""
+        with ExitStack() as processes:
+            processes.callback(self._running.clear)
+            checked: dict[str, list[float]] = {}
+            for system, cache in caches.items():
+                if system not in self._failures:
+                    with self._attempt(system):
+                        checked[system] = self._start(system, cache, processes)
+                        check_agreement(self._workload.tolerance, {each: checked[each] for each in self._running})
+            limit = self._start_limit(caches[OURS], processes) if OURS in self._running else None
+            for _ in range(self._settings.turns):
+                for system, process in list(self._running.items()):
+                    if system == OURS and limit is not None:
+                        self._limits.append(limit.ask("turn", self._settings.seconds))
+                    with self._attempt(system):
+                        turn = Turn(**process.ask("turn", self._settings.seconds))
+                        self._found[system].turns[-1].append(turn)
 
-    Raises:
-        WorkerError: the process failed or took too long.
-    """
-    environment = {
-        **os.environ,
-        "GRAPHC_CACHE_DIR": str(cache),
-        "JAX_ENABLE_COMPILATION_CACHE": "false",
-        "TORCHINDUCTOR_CACHE_DIR": str(cache),
-        "PYTENSOR_FLAGS": f"base_compiledir={cache}",
-        "GRAPHC_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "NUMBA_NUM_THREADS": str(threads),
-        "OMP_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": str(threads),
-    }
-    # Installed packages have their bytecode; those of a checkout get theirs in the first process.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-m", module, *arguments]
-    # Files and a session, because compilers leave processes behind that would hold a pipe open and outlive the worker.
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=errors, start_new_session=True)
+    def result(self) -> Result:
+        """What the rounds have shown."""
+        return Result(
+            self._workload,
+            {system: _measurement(found) for system, found in self._found.items()},
+            self._failures,
+            self._limits if OURS in self._found else [],
+        )
+
+    def _start(self, system: str, cache: Path, processes: ExitStack) -> list[float]:
+        """Add a process to those that take turns; returns its results that are to be checked."""
+        filled = cache.exists()
+        cache.mkdir(exist_ok=True)
+        found = self._found.setdefault(system, _Found())
+        if system == OURS:
+            with self._launch(system, cache) as process:
+                found.cold.append(Start(**process.ask("start")))
+            filled = True
+        process = self._running[system] = processes.enter_context(self._launch(system, cache))
+        start = Start(**process.ask("start"))
+        (found.warm if filled or system not in CACHING else found.cold).append(start)
+        found.turns.append([])
+        return [*start.checked, *process.ask("warm_up")]
+
+    def _launch(self, system: str, cache: Path) -> Process:
+        threads = self._settings.threads
+        job = Job(self._workload.name, system, time.monotonic(), threads)
+        return Process("benchmarks.worker", [json.dumps(asdict(job))], threads, cache)
+
+    def _start_limit(self, cache: Path, processes: ExitStack) -> Process | None:
+        """The process that measures the machine, if it bounds the workload."""
+        if self._workload.limit is None:
+            return None
+        process = processes.enter_context(Process("benchmarks.limits", [], self._settings.threads, cache))
+        process.ask("start", self._workload.limit.resource, self._settings.threads)
+        return process
+
+    @contextmanager
+    def _attempt(self, system: str) -> Iterator[None]:
+        """What fails in here ends the system, and nothing else."""
         try:
-            code = process.wait(TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise WorkerError(f"not finished after {TIMEOUT_SECONDS} s") from error
-        finally:
-            _end_session(process)
-        output.seek(0)
-        errors.seek(0)
-        if code != 0:
-            raise WorkerError(_last_error(errors.read()) or f"exit code {code}")
-        found: dict[str, Any] = json.loads(output.read().splitlines()[-1])
-        return found
+            yield
+        except WorkerError as error:
+            self._say(f"{self._workload.name}: {system} failed: {error}")
+            self._failures[system] = str(error)
+            self._found.pop(system, None)
+            if process := self._running.pop(system, None):
+                process.end()
 
 
-def _end_session(process: subprocess.Popen[bytes]) -> None:
-    """End the process and those that it has started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
-
-
-def _last_error(text: str) -> str:
-    """The last line of a traceback that is not indented."""
-    flush_left = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
-    return flush_left[-1] if flush_left else ""
-
-
-def _measurement(runs: _Runs) -> Measurement:
+def _measurement(found: _Found) -> Measurement:
     return Measurement(
-        steps=[run.step for run in runs.timed if run.step is not None],
-        first_steps=[run.first_step for run in runs.warm],
-        cold_first_steps=[run.first_step for run in runs.cold],
-        peak_bytes=[run.peak_bytes for run in runs.warm or runs.timed],
-        numba_imported=any(run.numba_imported for run in runs.warm),
+        steps=[turn.step for turns in found.turns for turn in turns],
+        first_steps=[start.seconds for start in found.warm],
+        cold_first_steps=[start.seconds for start in found.cold],
+        peak_bytes=[max(turn.peak_bytes for turn in turns) for turns in found.turns],
+        numba_imported=any(start.numba_imported for start in found.warm),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.compile_time import CompileTime
-from benchmarks.machine import Limits
 from benchmarks.results import Measurement, Result
 from benchmarks.workload import OURS, SYSTEMS
 
@@ -38,14 +38,13 @@ class Table:
         return "\n".join(f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows))
 
 
-def step_table(results: Sequence[Result], limits: Limits | None) -> Table:
+def step_table(results: Sequence[Result]) -> Table:
     """Time of a step in every system, how the best peer compares with us, and how near to the limit we are."""
     systems = _systems(results)
     rows = []
     for result in results:
         times = [_cell(result, system, lambda found: duration(found.step)) for system in systems]
-        share = _share(result, limits)
-        rows.append([result.workload.title, *times, result.best_peer or MISSING, _number(result.ratio), share])
+        rows.append([result.workload.title, *times, result.best_peer or MISSING, _number(result.ratio), _share(result)])
     return Table(["time per step", *systems, "best peer", f"best peer / {OURS}", f"{OURS} of the limit"], rows)
 
 
@@ -88,31 +87,32 @@ def memory_table(results: Sequence[Result]) -> Table:
     return Table(["MiB", *systems, "leanest peer", f"{OURS} / leanest peer"], rows)
 
 
-def limit_table(results: Sequence[Result], limits: Limits | None) -> Table:
-    """What bounds each workload, how much of it a step needs, and how that was counted."""
+def limit_table(results: Sequence[Result]) -> Table:
+    """What bounds each workload, how much of it a step needs, what the machine has, and how that was counted."""
     rows = []
     for result in results:
         limit = result.workload.limit
         if limit is None:
-            rows.append([result.workload.title, MISSING, MISSING, "neither bounds it"])
+            rows.append([result.workload.title, MISSING, MISSING, MISSING, "neither bounds it"])
             continue
-        amount = f"{limit.amount / 1e6:,.1f} " + ("MFLOP" if limit.resource == "flops" else "MB")
-        rows.append([result.workload.title, amount, _share(result, limits), limit.counted])
-    return Table(["a step needs at least", "", f"{OURS} of the limit", "counted"], rows)
+        unit = "FLOP" if limit.resource == "flops" else "B"
+        rate = MISSING if result.limit is None else f"{result.limit / 1e9:.1f} G{unit}/s"
+        rows.append([result.workload.title, f"{limit.amount / 1e6:,.1f} M{unit}", rate, _share(result), limit.counted])
+    return Table(["a step needs at least", "", "the machine", f"{OURS} of the limit", "counted"], rows)
 
 
 def spread_table(results: Sequence[Result]) -> Table:
-    """The fastest and the slowest round."""
+    """The middle half of the turns, and the fastest."""
     rows = [
         [
             result.workload.title,
             system,
-            *(duration(seconds) for seconds in (min(found.steps), found.step, max(found.steps))),
+            *map(duration, (min(found.steps), *quartiles(found.steps))),
         ]
         for result in results
         for system, found in result.measurements.items()
     ]
-    return Table(["time per step", "system", "fastest round", "median", "slowest round"], rows)
+    return Table(["time per step", "system", "fastest turn", "lower quartile", "median", "upper quartile"], rows)
 
 
 def compile_table(times: Sequence[CompileTime]) -> Table:
@@ -129,6 +129,11 @@ def compile_table(times: Sequence[CompileTime]) -> Table:
             for t in times
         ],
     )
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """The lower quartile, the median and the upper quartile."""
+    return statistics.quantiles(values, method="inclusive") if len(values) > 1 else [*values] * 3
 
 
 def duration(seconds: float) -> str:
@@ -160,9 +165,8 @@ def _start_up(found: Measurement) -> str:
     return " / ".join(_number(seconds) for seconds in (found.cold, found.warm) if seconds is not None) or MISSING
 
 
-def _share(result: Result, limits: Limits | None) -> str:
-    share = None if limits is None else result.share(limits)
-    return MISSING if share is None else f"{share:.0%}"
+def _share(result: Result) -> str:
+    return MISSING if result.share is None else f"{result.share:.0%}"
 
 
 def _number(value: float | None, decimals: int = 2) -> str:

@@ -1,10 +1,9 @@
-"""The process that measures one system on one workload: `python -m benchmarks.worker JOB`, both ways in JSON."""
+"""The process that measures one system on one workload: `python -m benchmarks.worker JOB`, a job in JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -12,47 +11,45 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.workload import Step
+from benchmarks.channel import serve
+from benchmarks.timing import Timer, array_of
 from benchmarks.workloads import WORKLOADS
 
-WARM_UP_SECONDS = 0.5
-STRETCH_SECONDS = 0.01
 CHECKED_ENTRIES = 64
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to measure. With `seconds` 0 the worker stops after the first step."""
+    """What to measure."""
 
     workload: str
     system: str
-    seconds: float
     started: float
     """`time.monotonic()` in the parent, just before it started this process."""
     threads: int
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one process measured."""
+class Start:
+    """The first step."""
 
+    seconds: float
+    """From the start of the process to the end of the step."""
     checked: list[float]
-    """The losses of the first steps, or entries of the output."""
-    first_step: float
-    """Seconds from the start of the process to the end of the first step."""
+    """Its loss, or entries of its output."""
     numba_imported: bool
-    """Whether the first step needed Numba."""
-    step: float | None
-    """Seconds a step: the median over stretches of at least 10 ms."""
+    """Whether it needed Numba."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Some of the steps that are timed."""
+
+    step: float
+    """Seconds a step."""
     peak_bytes: int
-    """The most memory that the process has held."""
-
-
-def array_of(result: Any) -> NDArray[Any]:
-    """A step's result, when it is there."""
-    return np.asarray(result.detach() if hasattr(result, "detach") else result)
+    """The most memory that the process has held so far."""
 
 
 def checked_entries(result: Any) -> list[float]:
@@ -62,45 +59,36 @@ def checked_entries(result: Any) -> list[float]:
     return [float(entry) for entry in flat[chosen]]
 
 
-def time_steps(step: Step, seconds: float) -> float:
-    """Seconds a step: the median over stretches of many steps each, after a warm-up."""
-    start = time.perf_counter()
-    warm_up_steps = 0
-    while time.perf_counter() - start < WARM_UP_SECONDS or warm_up_steps < 3:
-        array_of(step())
-        warm_up_steps += 1
-    stretch = range(max(1, round(STRETCH_SECONDS * warm_up_steps / (time.perf_counter() - start))))
-    measured = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in stretch:
-            result = step()
-        array_of(result)  # waits for those who return early
-        measured.append((time.perf_counter() - start) / len(stretch))
-    return statistics.median(measured)
-
-
 def peak_bytes() -> int:
     """The peak of this program; that of `getrusage` would count the parent's, from before it became this program."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def run(job: Job) -> Run:
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.threads])
-    workload = WORKLOADS[job.workload]
-    step = workload.builders[job.system]()
-    checked = checked_entries(step())
-    first_step = time.monotonic() - job.started
-    numba_imported = "numba" in sys.modules
-    if not job.seconds:
-        return Run(checked, first_step, numba_imported, None, peak_bytes())
-    for _ in range(workload.checked_steps - 1):
-        checked += checked_entries(step())
-    seconds = time_steps(step, job.seconds)
-    return Run(checked, first_step, numba_imported, seconds, peak_bytes())
+class Worker:
+    """What the parent asks for, in this order: `start`, `warm_up`, and `turn` as often as it likes."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._workload = WORKLOADS[job.workload]
+
+    def start(self) -> dict[str, Any]:
+        """Build, compile and run the first step."""
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: self._job.threads])
+        self._step = self._workload.builders[self._job.system]()
+        checked = checked_entries(self._step())
+        return asdict(Start(time.monotonic() - self._job.started, checked, "numba" in sys.modules))
+
+    def warm_up(self) -> list[float]:
+        """The entries to be checked of the next steps; then steps until they are warm."""
+        checked = [entry for _ in range(self._workload.checked_steps - 1) for entry in checked_entries(self._step())]
+        self._timer = Timer(self._step)
+        return checked
+
+    def turn(self, seconds: float) -> dict[str, Any]:
+        """Time steps for so many seconds."""
+        return asdict(Turn(self._timer.turn(seconds), peak_bytes()))
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(run(Job(**json.loads(sys.argv[1]))))))
+    serve(Worker(Job(**json.loads(sys.argv[1]))))

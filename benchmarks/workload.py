@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 # One run of the computation on the same NumPy inputs; returns the loss or the output, which `numpy.asarray` accepts. It
 # may return before the result is there, because the timing waits for the last one.
 Step = Callable[[], Any]
+
+# Multiplications and additions of float32, or bytes moved between memory and processor.
+Resource: TypeAlias = Literal["flops", "bytes"]
 
 OURS = "graphc"
 
@@ -30,8 +33,7 @@ CACHING = frozenset({OURS, "torch-compile", "pytensor"})
 class Limit:
     """What bounds a step, and how much of it a step needs at the least."""
 
-    resource: Literal["flops", "bytes"]
-    """Multiplications and additions, or bytes moved between memory and processor."""
+    resource: Resource
     amount: int
     counted: str
     """How the amount was counted, in words."""

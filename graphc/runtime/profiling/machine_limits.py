@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from graphc.runtime.jit.request import KernelRequest
 from graphc.runtime.native.loop import STATUS_WORDS, program_runner
 from graphc.runtime.native.threads import get_num_threads
 
-__all__ = ["MachineLimits", "machine_limits"]
+__all__ = ["Load", "MachineLimits", "machine_limits", "peak_load", "stream_load"]
 
 _CHAIN = 16
 """Multiplications with an addition that follow each load; the loads of so many find room beside them."""
@@ -46,6 +48,21 @@ class MachineLimits:
     bytes_per_second: float
 
 
+@record
+class Load:
+    """Work that nothing but the machine bounds.
+
+    Attributes:
+        run: does it once.
+        amount: what it takes of what it is bound by: operations, or bytes.
+        memory: what it works on.
+    """
+
+    run: Callable[[], object]
+    amount: int
+    memory: object
+
+
 def machine_limits() -> MachineLimits:
     """The limits for the number of threads that compiled functions use. The first call takes some 0.2 s."""
     return _measured(get_num_threads())
@@ -53,7 +70,8 @@ def machine_limits() -> MachineLimits:
 
 @functools.cache
 def _measured(threads: int) -> MachineLimits:
-    return MachineLimits(threads, _peak("f32", threads), _peak("f64", threads), _bandwidth(threads))
+    single, double, stream = peak_load("f32", threads), peak_load("f64", threads), stream_load(threads)
+    return MachineLimits(threads, _best_rate(single), _best_rate(double), _best_rate(stream))
 
 
 def _peak_request(kind: str) -> KernelRequest:
@@ -84,27 +102,33 @@ def kernel(args, lo, hi):
 )
 
 
-def _peak(kind: str, threads: int) -> float:
+def peak_load(kind: Literal["f32", "f64"], threads: int) -> Load:
+    """Multiplications and additions on registers."""
     items = _ITEMS * threads * 4
     memory = np.ones(items, np.float32 if kind == "f32" else np.float64)
-    operations = 2 * _CHAIN * _REPEATS * items
-    return operations / _seconds(_peak_request(kind), [memory], items, _ITEMS)
+    return _load(_peak_request(kind), [memory], items, _ITEMS, amount=2 * _CHAIN * _REPEATS * items)
 
 
-def _bandwidth(threads: int) -> float:
+def stream_load(threads: int) -> Load:
+    """A sum of two arrays that no cache holds, in bytes read and written."""
     arrays = [np.ones(_STREAM_BYTES // 4, np.float32) for _ in range(2)]
     items = arrays[0].size
-    return 3 * _STREAM_BYTES / _seconds(_STREAM, arrays, items, items // (4 * threads))
+    return _load(_STREAM, arrays, items, items // (4 * threads), amount=3 * _STREAM_BYTES)
 
 
-def _seconds(request: KernelRequest, arrays: list[Array], items: int, chunk: int) -> float:
-    """The shortest of some runs of a kernel over the items of arrays, in tasks of ``chunk``."""
+def _load(request: KernelRequest, arrays: list[Array], items: int, chunk: int, *, amount: int) -> Load:
+    """A kernel over the items of arrays, in tasks of ``chunk``."""
     table = np.array([array.ctypes.data for array in arrays], np.int64)
     program = np.array([[load([request])[0], table.ctypes.data, items, chunk]], np.int64)
     run = program_runner(program, np.zeros(STATUS_WORDS, np.int64))
+    return Load(run, amount, (arrays, table))
+
+
+def _best_rate(load: Load) -> float:
+    """That of the shortest of some runs."""
     best = float("inf")
     for _ in range(6):
         start = time.perf_counter()
-        run()
+        load.run()
         best = min(best, time.perf_counter() - start)
-    return best
+    return load.amount / best
