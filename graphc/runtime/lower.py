@@ -26,6 +26,7 @@ from graphc.runtime.kernels.conv import (
     flat_views,
     is_batch_innermost,
     is_flat,
+    padded_view,
 )
 from graphc.runtime.kernels.gemm import gemm_kernel, integer_matmul_kernel
 from graphc.runtime.kernels.index import additions, indices_check
@@ -387,13 +388,15 @@ class Lowered:
 
     def _padded_images(self, value: Value, padding: Sequence[tuple[int, int]]) -> View:
         """Images batch-innermost, without gaps, with zeros around them."""
-        shape = (*value.shape[:2], *(s + sum(pair) for s, pair in zip(value.shape[2:], padding, strict=True)))
-        target = whole(self._new(value.dtype, _items(shape)), shape, batch_innermost(value.ndim))
-        if shape == value.shape:
+        target = padded_view(value.shape, padding, lambda items: self._new(value.dtype, items))
+        if target.shape == value.shape:
             images = self._images(value)
             return images if images.lies_like(target) else self._copy(images, target)
-        zero = constant(0, value.dtype)
-        self._copy(broadcast_view(whole(Buffer(value.dtype, 1, "constant", zero), ()), shape), target)
+        zero, all_items = constant(0, value.dtype), (target.buffer.items,)
+        self._copy(
+            broadcast_view(whole(Buffer(value.dtype, 1, "constant", zero), ()), all_items),
+            whole(target.buffer, all_items),
+        )
         starts = (0, 0, *(low for low, _ in padding))
         self._copy(self._views[value], slice_view(target, starts, value.shape, (1,) * value.ndim))
         return target

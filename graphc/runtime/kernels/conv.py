@@ -20,11 +20,21 @@ from typing import NamedTuple
 from graphc.ir.dims import Size, ceil_divide, maximum, minimum, product
 from graphc.ir.graph import Node
 from graphc.ir.ops.conv import ConvAttrs
+from graphc.ir.types import Shape
 from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
 from graphc.runtime.kernels.registers import lanes, most_sums
 from graphc.runtime.views import Buffer, View, contiguous_strides, nominal
 
-__all__ = ["IMAGES", "batch_innermost", "conv_kernel", "flat_views", "is_batch_innermost", "is_flat", "spatial_words"]
+__all__ = [
+    "IMAGES",
+    "batch_innermost",
+    "conv_kernel",
+    "flat_views",
+    "is_batch_innermost",
+    "is_flat",
+    "padded_view",
+    "spatial_words",
+]
 
 _TASKS = 16
 """Parts of the work, at least: where there are fewer rows of places, channels and rows are divided."""
@@ -87,20 +97,31 @@ def is_flat(node: Node) -> bool:
     return node.op.name == "conv" and few and set(node.attrs.strides) == {1} and all(isinstance(s, int) for s in sizes)
 
 
+def padded_view(shape: Shape, padding: Sequence[tuple[int, int]], make: Callable[[Size], Buffer]) -> View:
+    """Room for images, batch-innermost and with so much around them; its buffer, from ``make``, has nothing else.
+
+    What follows one row and what precedes the next are the same items, for both are zeros.
+    """
+    n, channels, *sizes = shape
+    *strides, _ = contiguous_strides((*(s + max(pair) for s, pair in zip(sizes, padding, strict=True)), n))
+    padded = [size + sum(pair) for size, pair in zip(sizes, padding, strict=True)]
+    items = sum((size - 1) * stride for size, stride in zip(padded, strides, strict=True)) + n
+    return View(make(channels * items), (n, channels, *padded), (1, items, *strides))
+
+
 def flat_views(
     attrs: ConvAttrs, x: View, window: Sequence[Size], make: Callable[[Size], Buffer], channels: Size
 ) -> Flat:
     """A convolution of padded images as one along the last axis alone, from one row of places to the next.
 
     What lies between the rows is computed too: windows that begin in one row and end in the next. The result has room
-    for it, from ``make``. The other axes have a single place.
+    for it, from ``make``. The other axes have a single place. ``x`` is of `padded_view`.
     """
     n, spans = x.shape[0], [(k - 1) * d for k, d in zip(window, attrs.dilations, strict=True)]
     places = [size - span for size, span in zip(x.shape[2:], spans, strict=True)]
-    apart = contiguous_strides(x.shape[2:])
-    length = sum((count - 1) * step for count, step in zip(places, apart, strict=True)) + 1
+    length = (sum((count - 1) * step for count, step in zip(places, x.strides[2:], strict=True)) + n) // n
     one = (1,) * (len(places) - 1)
-    y = View(make(channels * length * n), (n, channels, *places), (1, length * n, *(step * n for step in apart)))
+    y = View(make(channels * length * n), (n, channels, *places), (1, length * n, *x.strides[2:]))
     return Flat(
         ConvAttrs(attrs.strides, ((0, 0),) * len(places), attrs.dilations, attrs.groups),
         replace(x, shape=(*x.shape[:2], *(span + 1 for span in spans[:-1]), length + spans[-1])),
