@@ -102,6 +102,10 @@ def call_address(builder: Any, address: Any, result: ir.Type, parameters: list[i
     return builder.call(builder.inttoptr(address, ir.FunctionType(result, parameters).as_pointer()), converted)
 
 
+LANE = "graphc.lane"
+"""The kind of metadata that the counter of a loop has which is to become one vector."""
+
+
 def mark_loop(module: ir.Module, branch: Any, hint: str, *values: Any) -> None:
     """Tell LLVM what to do with the loop that a branch closes."""
     mark = ir.MDValue(module, (), name=str(len(module.metadata)))  # refers to itself: no two loops share one

@@ -20,7 +20,7 @@ from graphc.runtime.instructions.arithmetic import ARITHMETIC
 from graphc.runtime.instructions.attention_tiles import attention_tile_names
 from graphc.runtime.instructions.circular import CIRCULAR
 from graphc.runtime.instructions.conv_tiles import conv_tile_names
-from graphc.runtime.instructions.emit import WORD, KernelFunction, call_address, instruction, types
+from graphc.runtime.instructions.emit import LANE, WORD, KernelFunction, call_address, instruction, types
 from graphc.runtime.instructions.mathlib import MATHEMATICS
 from graphc.runtime.instructions.primitives import PRIMITIVES
 from graphc.runtime.instructions.scalar import Scalar, converted
@@ -48,8 +48,8 @@ _ACCESS = re.compile(rf"\b(load|store)_({'|'.join(DTYPES)})_(\d+)\b")
 def namespace(source: str) -> dict[str, Any]:
     """The globals under which generated `source` is executed.
 
-    They are `integer`, the loads, stores and tiles that the source mentions, conversions ``f32(x) .. b1(x)``, `where`,
-    `min` and `max` of integers, `report_fault`, and the functions of `arithmetic`, `mathlib`, `circular` and
+    They are `integer`, `lane`, the loads, stores and tiles that the source mentions, conversions ``f32(x) .. b1(x)``,
+    `where`, `min` and `max` of integers, `report_fault`, and the functions of `arithmetic`, `mathlib`, `circular` and
     `primitives` beside this file.
     """
     scope = {**ARITHMETIC, **MATHEMATICS, **CIRCULAR, **PRIMITIVES, **_COMMON}
@@ -124,6 +124,14 @@ def integer(builder: Any, table: Any, index: Any) -> Any:
     return value
 
 
+@instruction(types.int64, types.int64)
+def lane(builder: Any, number: Any) -> Any:
+    """`number`, which counts a few iterations of a loop that is to become one vector."""
+    value = builder.add(number, ir.Constant(WORD, 0))
+    value.set_metadata(LANE, builder.module.add_metadata([]))
+    return value
+
+
 @instruction(types.void, types.int64, types.int64, types.int64, types.int64)
 def report_fault(builder: Any, status: Any, code: Any, value: Any, position: Any) -> None:
     """Write [code, value, position] to the three words at address `status`, unless a fault is there already."""
@@ -190,6 +198,7 @@ def _product(dtype: str) -> Any:
 _COMMON: dict[str, Any] = {
     **{dtype: _conversion(dtype) for dtype in DTYPES},
     "integer": integer,
+    "lane": lane,
     "call_product_f32": _product("f32"),
     "call_product_f64": _product("f64"),
     "report_fault": report_fault,

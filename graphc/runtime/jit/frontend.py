@@ -26,7 +26,7 @@ from llvmlite import ir
 
 from graphc.runtime.instructions.emit import KernelFunctionType, cgutils, types
 from graphc.runtime.jit.codegen import code_generator
-from graphc.runtime.jit.long_loops import interleave_long_loops
+from graphc.runtime.jit.loop_hints import hint_loops
 
 __all__ = ["lowered"]
 
@@ -145,7 +145,7 @@ class _Target(core.cpu.CPUContext):  # type: ignore[misc]
     def post_lowering(self, mod: Any, library: Any) -> None:
         """Called with the finished module."""
         core.fastmathpass.rewrite_module(mod, self.fastmath)
-        interleave_long_loops(mod)
+        hint_loops(mod)
 
 
 class _CallingConvention(core.callconv.BaseCallConv):  # type: ignore[misc]

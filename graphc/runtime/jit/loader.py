@@ -25,7 +25,7 @@ from graphc.runtime.jit.image import Image, place
 from graphc.runtime.jit.request import KernelRequest
 from graphc.runtime.processor import description
 
-_COMPILER_FILES = ("compiler.py", "frontend.py", "long_loops.py", "codegen.py", "object_file.py", "image.py")
+_COMPILER_FILES = ("compiler.py", "frontend.py", "loop_hints.py", "codegen.py", "object_file.py", "image.py")
 """What makes machine code of a source, beside :mod:`graphc.runtime.instructions`."""
 
 

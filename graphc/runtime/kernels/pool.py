@@ -22,10 +22,14 @@ from graphc.ir.ops.pool import PoolAttrs, Windows
 from graphc.ir.ops.window import places
 from graphc.runtime.kernels.axes import read_words
 from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
+from graphc.runtime.kernels.registers import lanes
 from graphc.runtime.views import View
 
 _SMALL = 32
 """Items of the largest windows that are written out one by one."""
+
+_SHORT = 64
+"""Windows of the longest rows that are done a vector at a time; LLVM does a few vectors of longer ones together."""
 
 LEAVES_OUT_THE_LAST = frozenset({"max_pool"})
 """Operations whose kernel is not given the place of its last result where nobody uses that."""
@@ -168,6 +172,24 @@ l{axis} = ((o{axis} + 1) * {size} + {count} - 1) // {count} - {start}
         lines = f"{self._bounds(axis)}count = {count}\n{body}o{axis} += count\n"
         return f"o{axis} = 0\n{_loop(f'while o{axis} < {total}', lines)}"
 
+    def at_once(self, body: str) -> str:
+        """``body`` for ``count`` windows, each on its own and of items that all exist.
+
+        Rows of an image are short: where vectors do not divide one, the last vector goes back over windows that are
+        done, lest they be done one by one.
+        """
+        plain = _loop("for i in range(count)", body)
+        total = 0 if self.across is None else self.attrs.outputs[self.across]
+        if not isinstance(total, int) or not 4 <= total <= _SHORT:
+            return plain
+        together = min(lanes("f32"), 1 << (total.bit_length() - 1))
+        if total % together < 2:
+            return plain
+        vector = _loop(f"for k in range({together})", f"i = start + lane(k)\n{body}")
+        lines = f"start = min(part * {together}, count - {together})\n{vector}"
+        vectors = _loop(f"for part in range((count + {together - 1}) // {together})", lines)
+        return _loop(f"if count >= {together}", vectors) + _loop("else", plain)
+
     def each_item(self, body: str) -> str:
         """``body`` for each item of ``count`` windows; the first has it ``at`` this place in the pooled operand."""
         gaps = self.windows.dilations if self.windows else (1,) * self.rank
@@ -303,7 +325,7 @@ def max_pool(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> Ker
     if in_registers:
         place = f"i32(i32({source.place('corner')}) + place)"
         in_registers += f"{source.store(1, values, 'best')}\n{source.store(2, found, place)}\n"
-        in_registers = _loop("for i in range(count)", in_registers)
+        in_registers = source.at_once(in_registers)
     visit = f"""\
 for i in range(count):
     item = {source.load(0, source.index(0, "at"))}
@@ -334,7 +356,7 @@ def _reduced(node: Node, source: _Source, combined: str, identity: str) -> Kerne
     in_registers = ""
     if items:
         total = functools.reduce(combined.format, items)
-        in_registers = f"for i in range(count):\n    {source.store(1, result, total)}\n"
+        in_registers = source.at_once(f"{source.store(1, result, total)}\n")
     more = combined.format(source.load(1, result), source.load(0, source.index(0, "at")))
     visit = f"for i in range(count):\n    {source.store(1, result, more)}\n"
     in_memory = f"""\

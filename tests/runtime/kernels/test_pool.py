@@ -102,6 +102,21 @@ def test_bits_do_not_depend_on_the_parts(name: str, order: tuple[int, ...]) -> N
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("width", range(2, 46))
+def test_rows_of_every_length(width: int, padding: int, dtype: str) -> None:
+    x = gr.placeholder(("n", 2, 5, width), dtype)
+    array = np.random.default_rng(width).integers(-99, 99, (3, 2, 5, width)).astype(dtype)
+    array[1, 1, ::2, -1] = np.nan
+    for stride in (1, 2, 3):
+        y = gr.max_pool2d(x, 2, stride, padding)
+        results = [y, gr.vjp(y, x, gr.stop_gradient(y) * 2)]
+        for values in (results, [y], [gr.avg_pool2d(x, 2, stride, padding)]):
+            for found, wanted in zip(gr.compile([x], values)(array), gr.evaluate(values, {x: array}), strict=True):
+                np.testing.assert_array_equal(found, wanted)
+
+
 def test_sizes_do_not_enter_the_source() -> None:
     texts = set()
     for size in (20, 33):
