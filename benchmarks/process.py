@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 TIMEOUT_SECONDS = 300
+SETTLE_SECONDS = 2
 
 
 class WorkerError(Exception):
@@ -53,7 +55,7 @@ class Process:
         )
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """Call a method of its handler, and wait for the answer.
+        """Call a method of its handler, and wait for the answer, and until its threads sleep.
 
         Raises:
             WorkerError: the process failed or took too long.
@@ -68,6 +70,7 @@ class Process:
         answer = self._process.stdout.readline()
         if not answer:
             raise self._error()
+        self._settle()
         return json.loads(answer)
 
     @property
@@ -93,6 +96,22 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
+
+    def _settle(self) -> None:
+        """Wait until no thread runs: those of some systems look for work for a tenth of a second before they sleep."""
+        end = time.monotonic() + SETTLE_SECONDS
+        asleep = 0
+        while asleep < 3 and time.monotonic() < end:
+            time.sleep(0.002)
+            asleep = 0 if self._runs() else asleep + 1
+
+    def _runs(self) -> bool:
+        """Whether a thread is running, or could."""
+        for stat in Path(f"/proc/{self._process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # of a thread that has just ended
+                if stat.read_text().rpartition(")")[2].split()[0] == "R":
+                    return True
+        return False
 
     def _error(self) -> WorkerError:
         """What ended the process: the last line of its traceback that is not indented."""

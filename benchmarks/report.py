@@ -128,7 +128,7 @@ def _method(figures: Figures) -> str:
         "first 20 steps, or entries of its output, differ from those of the first system by more than "
         f"{' or '.join(f'{tolerance:g}' for tolerance in tolerances)} of the largest. Each has {settings.threads} "
         f"threads. A round starts a new process for each system and warms it up for {timing.WARM_UP_SECONDS:g} s; then "
-        f"they take turns, {settings.turns} each, while the others wait: steps for {timing.TURN_WARM_UP_SECONDS:g} s "
+        f"they take turns, {settings.turns} each, while the others sleep: steps for {timing.TURN_WARM_UP_SECONDS:g} s "
         f"that do not count, then for {settings.seconds:g} s, of which the median over stretches of "
         f"{timing.STRETCH_SECONDS:g} s, or of one step, is the figure of the turn. The table has the medians over the "
         f"turns of {settings.rounds} rounds. A process that has not answered after {TIMEOUT_SECONDS} s has failed. "

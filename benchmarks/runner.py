@@ -24,7 +24,7 @@ def measure(workload: Workload, systems: Sequence[str], settings: Settings, say:
     """Measure the systems on a workload, in rounds.
 
     A round starts a process for each system, one after the other, and lets them take turns at being timed while the
-    others wait, so that whatever else happens on the machine happens to all. Before each turn of ours the machine is
+    others sleep, so that whatever else happens on the machine happens to all. Before each turn of ours the machine is
     measured, if it bounds the workload.
 
     A round begins with an empty cache for us: one process fills it up to the end of its first step, the next one finds

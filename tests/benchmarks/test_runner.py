@@ -156,6 +156,33 @@ def test_a_worker_measures_a_workload(tmp_path: Path) -> None:
     assert all(0 < turn["step"] < 0.1 and turn["peak_bytes"] > 2**20 for turn in turns)
 
 
+def test_a_process_sleeps_before_the_next_one_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    states = iter([True, False, True, False, False, False, True])
+    monkeypatch.setattr(Process, "_runs", lambda self: next(states))
+    with Process("benchmarks.limits", [], 1, tmp_path) as worker:
+        worker.ask("start", "flops", 1)
+    assert list(states) == [True]
+
+
+def test_a_process_with_a_thread_that_never_sleeps_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(Process, "_runs", lambda self: True)
+    with Process("benchmarks.limits", [], 1, tmp_path) as worker:
+        worker.ask("start", "flops", 1)
+
+
+def test_whether_a_process_runs(tmp_path: Path) -> None:
+    with Process("benchmarks.limits", [], 1, tmp_path) as worker:
+        worker.ask("start", "flops", 1)
+        assert not worker._runs()
+        assert worker._process.stdin is not None
+        worker._process.stdin.write(b'["turn", 5]\n')
+        while not worker._runs():
+            pass
+
+
 @pytest.mark.parametrize(("resource", "least"), [("flops", 1e8), ("bytes", 1e7)])
 def test_a_worker_measures_the_machine(tmp_path: Path, resource: str, least: float) -> None:
     with Process("benchmarks.limits", [], 1, tmp_path) as worker:
