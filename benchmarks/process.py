@@ -17,7 +17,10 @@ from types import TracebackType
 from typing import Any
 
 TIMEOUT_SECONDS = 300
+"""What an answer may take."""
+
 SETTLE_SECONDS = 2
+"""What threads may take to sleep, before the next process is asked anyway."""
 
 
 class WorkerError(Exception):
@@ -42,17 +45,20 @@ class Process:
         }
         # Installed packages have their bytecode; those of a checkout get theirs in the first process.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        # A session of its own, because compilers leave processes behind that would outlive it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            bufsize=0,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
+        with contextlib.ExitStack() as ending:
+            self._errors = ending.enter_context(tempfile.TemporaryFile("w+"))
+            # A session of its own, because compilers leave processes behind that would outlive it.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                bufsize=0,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,
+            )
+            ending.callback(self._kill)
+            self._ending = ending.pop_all()
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of its handler, and wait for the answer, and until its threads sleep.
@@ -80,14 +86,7 @@ class Process:
 
     def end(self) -> None:
         """End the process and those that it has started."""
-        if self._errors.closed:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for file in (self._process.stdin, self._process.stdout, self._errors):
-            if file is not None:
-                file.close()
+        self._ending.close()
 
     def __enter__(self) -> Process:
         return self
@@ -97,8 +96,16 @@ class Process:
     ) -> None:
         self.end()
 
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
     def _settle(self) -> None:
-        """Wait until no thread runs: those of some systems look for work for a tenth of a second before they sleep."""
+        """Wait until no thread runs: those of some systems look for work through the next one's turn."""
         end = time.monotonic() + SETTLE_SECONDS
         asleep = 0
         while asleep < 3 and time.monotonic() < end:

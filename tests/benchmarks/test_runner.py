@@ -167,10 +167,13 @@ def test_a_process_sleeps_before_the_next_one_is_asked(monkeypatch: pytest.Monke
 def test_a_process_with_a_thread_that_never_sleeps_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    looks: list[bool] = []
     monkeypatch.setattr(process, "SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(Process, "_runs", lambda self: True)
+    monkeypatch.setattr(Process, "_runs", lambda self: looks.append(True) or True)
     with Process("benchmarks.limits", [], 1, tmp_path) as worker:
-        worker.ask("start", "flops", 1)
+        assert worker.ask("start", "flops", 1) is None
+        assert looks
+        assert worker.ask("turn", 0.001) > 0
 
 
 def test_whether_a_process_runs(tmp_path: Path) -> None:
