@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from graphc.errors import GraphError
 from graphc.ir.build import apply_one, rebuild
-from graphc.ir.dims import Size
+from graphc.ir.dims import Size, product
 from graphc.ir.graph import Graph, Node, Value
 from graphc.ir.ops.leaves import constant, placeholder
 from graphc.ir.source import origin
@@ -30,7 +30,7 @@ from graphc.runtime.kernels.conv import (
 )
 from graphc.runtime.kernels.gemm import gemm_kernel, integer_matmul_kernel
 from graphc.runtime.kernels.index import additions, indices_check
-from graphc.runtime.kernels.loops import block_count, loop_kernel, loop_space, result_order
+from graphc.runtime.kernels.loops import block_count, kept_sizes, loop_kernel, loop_space, result_order
 from graphc.runtime.kernels.pool import LEAVES_OUT_THE_LAST
 from graphc.runtime.kernels.rows import RowBody, goes_by_rows, row_formula, row_kernel
 from graphc.runtime.layout import Layouts, operand_order
@@ -222,31 +222,24 @@ class Lowered:
 
     def _loops(self, name: str, body: Graph, inputs: list[View], outputs: list[View]) -> None:
         """Steps for a body of elementwise operations and reductions."""
-        reads = [view.buffer for view in inputs]
         blocks = block_count(body, inputs, outputs)
-        if blocks is None:
-            shareable = _shareable(body, inputs, outputs)
-            self._step(
-                name,
-                reads,
-                [view.buffer for view in outputs],
-                lambda shared: loop_kernel(name, body, inputs, outputs, shared),
-                shareable,
-            )
-            return
-        partials = [
-            whole(self._new(value.dtype, blocks), (blocks,)) if value.node.op.reduction else view
-            for value, view in zip(body.outputs, outputs, strict=True)
-        ]
+        made = outputs
+        if blocks is not None:
+            shape = (blocks, *kept_sizes(body))
+            made = [
+                whole(self._new(value.dtype, product(shape)), shape) if value.node.op.reduction else view
+                for value, view in zip(body.outputs, outputs, strict=True)
+            ]
         self._step(
             name,
-            reads,
-            [view.buffer for view in partials],
-            lambda shared: loop_kernel(name, body, inputs, partials, shared, partial=True),
+            [view.buffer for view in inputs],
+            [view.buffer for view in made],
+            lambda shared: loop_kernel(name, body, inputs, made, shared, partial=blocks is not None),
+            _shareable(body, inputs, made),
         )
-        for value, partial, output in zip(body.outputs, partials, outputs, strict=True):
-            if value.node.op.reduction:
-                self._combine(value.node, partial, View(output.buffer, (), ()))
+        for value, partial, output in zip(body.outputs, made, outputs, strict=True):
+            if partial is not output:
+                self._combine(value.node, partial, output)
 
     def _rows(self, node: Node, rows: RowBody, inputs: Sequence[View]) -> None:
         """The step for a body that goes by rows; along these, operands lie densely or are repeated."""
@@ -267,10 +260,13 @@ class Lowered:
         )
 
     def _combine(self, node: Node, partial: View, output: View) -> None:
-        """The step that reduces partial results to one."""
+        """The step that reduces the partial results of all blocks to one."""
         inside = placeholder(partial.shape, partial.buffer.dtype)
         result = apply_one(node.op, (inside,), replace(node.attrs, axes=(0,), keepdims=False))
         body = Graph.of((inside,), (result,))
+        if node.attrs.keepdims:
+            kept = [axis for axis in range(len(output.shape)) if axis not in node.attrs.axes]
+            output = replace(output, shape=result.shape, strides=tuple(output.strides[axis] for axis in kept))
         self._step(
             "combine",
             [partial.buffer],

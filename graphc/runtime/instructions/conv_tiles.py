@@ -77,20 +77,22 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
     word = types.int64
     find, size = (_adjoint_taps, "image2") if name == "conv_transpose" else (_taps, "places2")
 
-    @instruction(types.void, types.CPointer(word), *[word] * 5)
+    @instruction(types.void, types.CPointer(word), *[word] * 6)
     def conv(builder: Any, args: Any, *values: Any) -> None:
-        """``args, group, share, place0, place1, piece``: a piece of a row of places, for a share of the channels.
+        """``args, group, share, place0, place1, piece, done``: a piece of a row of places, for a share of the channels.
 
-        What a few vectors of items read stays in the first-level cache for all these channels.
+        It sums over channels of the input from ``done`` on, so many that what a few vectors of items read stays in the
+        first-level cache for all channels of the share.
         """
         table = Table(builder, args, words)
-        group, share, *places, piece = (Word(builder, value) for value in values)
+        group, share, *places, piece, done = (Word(builder, value) for value in values)
         v = Vectors(builder, kind, lanes)
         zero, one = Word(builder, 0), Word(builder, 1)
         block = share * table["together"]
         blocks, row = table["together"].at_most(table["blocks"] - block), block * rows
-        x_row = table["x"] + table["x_start"] + group * table["channels"] * table["x_channel"]
+        x_row = table["x"] + table["x_start"] + (group * table["channels"] + done) * table["x_channel"]
         w_row = table["w"] + table["w_start"] + group * table["w_group"] + row * table["w_row"]
+        w_row = w_row + done * table["w_channel"]
         y_row = table["y"] + table["y_start"] + (group * table["rows"] + row) * table["y_channel"]
         biased = "bias" in words
         bias_step = table["bias_row"] if biased else zero
@@ -101,7 +103,8 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
             x_row, w_row = x_row + item * table[f"x{axis}"], w_row + first * table[f"w{axis}"]
             y_row = y_row + place * table[f"y{axis}"]
             outer.append((count, x_step, w_step))
-        channels = (table["channels"], table["x_channel"], table["w_channel"])
+        near = (table["channels"] - done).at_most(table["near"])
+        channels = (near, table["x_channel"], table["w_channel"])
 
         def stretch(place: Word, run: Word) -> None:
             """Places that read alike, next to each other."""
@@ -125,6 +128,13 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
                 if biased:
                     starts = [v.repeat(at) for at in clamped(bias, bias_step, rows, there)]
                 sums = [[v.room(start) for _ in range(width)] for start in starts]
+                targets = [
+                    [at + i * v.bytes for i in range(width)] for at in clamped(y, table["y_channel"], rows, there)
+                ]
+                with builder.if_then(zero < done, likely=False):
+                    for slots, line in zip(sums, targets, strict=True):
+                        for slot, target in zip(slots, line, strict=True):
+                            builder.store(v.load(target, mask), slot)
 
                 def step(x_at: Word, w_at: Word) -> None:
                     lefts = [lambda offset=offset: v.repeat(w_at + offset) for offset in w_rows]
@@ -139,9 +149,9 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
                     return lambda x_at, w_at: loop(count, [(x_at, x_step), (w_at, w_step)], nest(level + 1), times)
 
                 nest(0)(x, w)
-                for slots, place in zip(sums, clamped(y, table["y_channel"], rows, there), strict=True):
-                    for i, slot in enumerate(slots):
-                        v.store(builder.load(slot), place + i * v.bytes, mask)
+                for slots, line in zip(sums, targets, strict=True):
+                    for slot, target in zip(slots, line, strict=True):
+                        v.store(builder.load(slot), target, mask)
 
             def all_blocks(at: Word, width: int, mask: Any = None) -> None:
                 """Some vectors, ``at`` bytes from the first item, of all blocks."""
@@ -157,8 +167,10 @@ def _conv(name: str, kind: str, rows: int, vectors: int, lanes: int, words: tupl
             wide = vectors * lanes
             whole = items // wide
             over = items - whole * wide
-            # Where more than a vector is left over, the last tile goes back over items that are done.
-            again = over.select(builder.and_(zero < whole, one * lanes < over), one, zero)
+            # Where more than a vector is left over, the last tile goes back over items that are done; not where these
+            # are sums that have some channels already.
+            back = builder.and_(table["parts"] < 2, builder.and_(zero < whole, one * lanes < over))
+            again = over.select(back, one, zero)
             last = (items - wide) * v.size
             loop(
                 whole + again,
@@ -226,7 +238,7 @@ def _correlate(name: str, kind: str, rows: int, columns: int, lanes: int, words:
         Adds to ``sums[item, row, column, lane]`` what the places of one piece of a row give to the window's items from
         ``item2`` on; images whose numbers are equal modulo the lanes go to one lane. The columns are pairs of channels
         and items of the window's middle axis, from ``channel, item1`` on. Those that lie outside, or that lack, read
-        what is inside and add it to a cell behind all others.
+        what is inside and add it to cells behind all others.
         """
         table = Table(builder, args, words)
         total, group, row, channel, place0, place1, piece, item0, item1, item2 = (
@@ -259,10 +271,8 @@ def _correlate(name: str, kind: str, rows: int, columns: int, lanes: int, words:
             single = runs.is_zero()
             count = length.select(single, length, length.at_most(1))
             items = length.select(single, n, length * n)
-            cells = [
-                [spare.select(inside, cell + (r * columns + c) * v.bytes, spare) for c, inside in enumerate(insides)]
-                for r in range(rows)
-            ]
+            starts = [spare.select(inside, cell, spare) for inside in insides]
+            cells = [[start + (r * columns + c) * v.bytes for c, start in enumerate(starts)] for r in range(rows)]
             sums = [[v.room(v.load(cell)) for cell in line] for line in cells]
 
             def step(a_at: Word, b_at: Word, mask: Any = None) -> None:

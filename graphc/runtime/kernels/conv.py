@@ -27,6 +27,7 @@ from graphc.runtime.views import Buffer, View, contiguous_strides, nominal
 
 __all__ = [
     "IMAGES",
+    "NEAR",
     "batch_innermost",
     "conv_kernel",
     "flat_views",
@@ -38,6 +39,9 @@ __all__ = [
 
 _TASKS = 16
 """Parts of the work, at least: where there are fewer rows of places, channels and rows are divided."""
+
+NEAR = 16384
+"""Bytes of operands that are read more than once in a row: half of a first-level cache."""
 
 _FEW = 4
 """Images that fill so little of a vector that the places beside them should fill the rest."""
@@ -151,6 +155,7 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
     rows, channels = y.shape[1] // groups, x.shape[1] // groups
     w_row, w_channel = (weight.strides[1], weight.strides[0]) if adjoint else weight.strides[:2]
     high, wide = tile_sizes(nominal(rows))
+    near = _near(attrs, channels, weight.shape[2:], wide * lanes(kind), x.shape[0], size)
     words: dict[str, Size] = {
         "x_start": x.offset * size,
         "w_start": weight.offset * size,
@@ -158,6 +163,8 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
         "n": x.shape[0],
         "rows": rows,
         "channels": channels,
+        "near": near,
+        "parts": maximum(ceil_divide(channels, near), 1),
         "x_channel": x.strides[1] * size,
         "y_channel": y.strides[1] * size,
         "w_row": w_row * size,
@@ -178,7 +185,7 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
     if adjoint:
         words |= _adjoint_words(attrs)
     names = ("x", "w", *(() if bias is None else ("bias",)), "y", *words)
-    used = {"pieces": "pieces", "shares": "shares"}
+    used = {word: word for word in ("pieces", "shares", "parts", "near")}
     used |= {f"out{axis}": f"{'image' if adjoint else 'places'}{axis}" for axis in range(2)}
     source = _SOURCE.format(
         words=", ".join(names),
@@ -192,6 +199,15 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
         tuple(words.values()),
         work=2 * product(places.shape) * (image.shape[1] // groups) * product(weight.shape[2:]),
     )
+
+
+def _near(attrs: ConvAttrs, channels: Size, window: Sequence[Size], width: int, images: Size, size: int) -> int:
+    """How many channels of the input a tile, so many items wide, sums over before the next block of channels does."""
+    *outer, last = map(nominal, window)
+    apart = width if not isinstance(images, int) else min(width, images * attrs.dilations[-1])
+    items = math.prod(outer) * (width + (last - 1) * apart)  # of a channel, that a tile reads
+    count = max(nominal(channels), 1)
+    return -(-count // -(-count * items * size // NEAR))
 
 
 def _run(adjoint: bool, attrs: ConvAttrs, x: View, y: View, window: Size) -> dict[str, Size]:
@@ -244,5 +260,6 @@ def kernel(args, lo, hi):
         rest = rest // shares
         place1 = rest % out1
         rest = rest // out1
-        {tile}(args, rest // out0, share, rest % out0, place1, piece)
+        for part in range(parts):
+            {tile}(args, rest // out0, share, rest % out0, place1, piece, part * near)
 """

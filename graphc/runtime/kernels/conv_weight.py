@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from graphc.ir.dims import Size, ceil_divide, maximum, product
 from graphc.ir.graph import Node
 from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
-from graphc.runtime.kernels.conv import spatial_words
+from graphc.runtime.kernels.conv import NEAR, spatial_words
 from graphc.runtime.kernels.registers import lanes, most_sums, registers
 from graphc.runtime.views import View, nominal
 
@@ -22,9 +22,6 @@ _LATENCY = 8
 
 _TAPS = 8
 """Items of a row of the window whose sums are kept at a time."""
-
-_NEAR = 16384
-"""Bytes of both operands that are read for each item of a row of the window in turn."""
 
 
 def tile_sizes(rows: int, columns: int) -> tuple[int, int]:
@@ -75,11 +72,12 @@ def conv_weight(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> 
     for axis in range(3):
         at = axis - (3 - len(window))
         words[f"out{axis}"] = out.strides[2 + at] * size if at >= 0 else 0
-    near = _NEAR // ((high + wide) * size)
-    piece = maximum(near // maximum(x.shape[0], 1), 1)
+    near = NEAR // ((high + wide) * size)
+    most = maximum(near // maximum(x.shape[0], 1), 1)
+    pieces = maximum((words["places2"] + most - 1) // most, 1)
     words |= {
-        "piece": piece,
-        "pieces": (words["places2"] + piece - 1) // piece,
+        "piece": (words["places2"] + pieces - 1) // pieces,
+        "pieces": pieces,
         "parts": ceil_divide(words["window2"], _TAPS),
         "row_blocks": ceil_divide(rows, high),
         "column_blocks": ceil_divide(columns * middle, wide),
@@ -94,7 +92,7 @@ def conv_weight(node: Node, inputs: Sequence[View], outputs: Sequence[View]) -> 
         high=high,
         wide=wide,
         tile=f"{kind}_{high}x{wide}x{lanes(kind)}",
-        room=(_TAPS * high * wide + 1) * lanes(kind),
+        room=(_TAPS + 1) * high * wide * lanes(kind),
         taps=_TAPS,
     )
     return Kernel(

@@ -17,7 +17,10 @@ __all__ = ["gemm_kernel", "integer_matmul_kernel"]
 _BLOCK = 256
 """Rows of the result that a task does, of at most so many columns as can be packed at once."""
 
-_LEAST_ROWS, _MANY_COLUMNS = 96, 64
+_TWO_BLOCKS = 128
+"""Rows that are cut in any case: the thread that adds to some rows of a weight is then the one that reads them next."""
+
+_LEAST_ROWS, _MANY_COLUMNS = 32, 64
 """Where rows are cut every task packs all of B: it should have many of them, and B few columns."""
 
 _PACKED = 8
@@ -140,7 +143,7 @@ def _cut(rows: Size, columns: Size, panel: int) -> tuple[Size, Size]:
     panels = ceil_divide(columns, panel)
     if not isinstance(rows, int):
         return maximum((rows + _BLOCK // 2) // _BLOCK, 1), panels * panel
-    blocks = 1 << max(round(math.log2(max(rows, 1) / _BLOCK)), 0)
+    blocks = 1 << max(round(math.log2(max(rows, 1) / _BLOCK)), int(rows >= _TWO_BLOCKS))
     tasks = max(MAX_TASKS // blocks, 1) if blocks > 1 else 1
     return blocks, ceil_divide(panels, tasks) * tasks * panel
 

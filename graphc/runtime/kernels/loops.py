@@ -10,8 +10,8 @@ Order of the loops, and what may run in parallel; "first" and "innermost" are me
 - the innermost axis is reduced: kept axes, then reduced ones, with the sums in registers; parallel over the first.
 - the innermost axis is kept: other kept axes, reduced ones, then that axis, with the sums in the output, so that the
   inner loop is a vector operation; parallel over the first kept axis.
-- everything is reduced: blocks of the first axis, each with a partial result. The blocks depend on sizes alone, so the
-  bits of the result do not depend on the number of threads.
+- everything is reduced, or the first axis of two is: blocks of that axis, each with partial results of its own. The
+  blocks depend on sizes alone, so the bits of the result do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -23,15 +23,21 @@ from graphc.ir.graph import Graph, Value
 from graphc.ir.types import Shape
 from graphc.runtime.kernels.base import Kernel, code
 from graphc.runtime.kernels.nest import Axis, Source, aligned, combined, expression, identity, merged, result_strides
-from graphc.runtime.views import View, memory_order
+from graphc.runtime.views import View, contiguous_strides, memory_order
 
-__all__ = ["BLOCK", "block_count", "loop_kernel", "loop_space", "result_order"]
+__all__ = ["BLOCK", "block_count", "kept_sizes", "loop_kernel", "loop_space", "result_order"]
 
 BLOCK = 16384
-"""Items that one partial result of a full reduction covers, at least."""
+"""Items that a block with partial results has, at least."""
+
+_LEAST_ROWS = 8
+"""Steps of the first axis in such a block, where it has many partial results: they take time, too."""
 
 _WAITING = 4
 """How much longer an operation takes in a polynomial, each of which waits for the one before, than a lone one."""
+
+_APART = 8
+"""How much longer it takes to read items that do not lie together along the innermost axis."""
 
 
 def loop_space(body: Graph) -> Shape:
@@ -60,8 +66,10 @@ def result_order(value: Value, order: Sequence[int]) -> tuple[int, ...]:
 
 def _axes(body: Graph, inputs: Sequence[View], outputs: Sequence[View], partial: bool) -> list[Axis]:
     space, reduced = loop_space(body), _reduced_axes(body)
+    dense = iter(contiguous_strides(kept_sizes(body)))
+    own = [0 if axis in reduced else next(dense) for axis in range(len(space))]
     strides = [aligned(view, space) for view in inputs] + [
-        [0] * len(space) if partial and value.node.op.reduction else result_strides(value, view, space)
+        own if partial and value.node.op.reduction else result_strides(value, view, space)
         for value, view in zip(body.outputs, outputs, strict=True)
     ]
     # What is written item by item decides the order of the loops, else what is read; the larger operands first.
@@ -71,16 +79,24 @@ def _axes(body: Graph, inputs: Sequence[View], outputs: Sequence[View], partial:
     return merged([Axis(space[i], i in reduced, [s[i] for s in strides]) for i in order])
 
 
+def kept_sizes(body: Graph) -> Shape:
+    """The sizes of the axes that a body's reductions keep."""
+    reduced = _reduced_axes(body)
+    return tuple(size for axis, size in enumerate(loop_space(body)) if axis not in reduced)
+
+
 def block_count(body: Graph, inputs: Sequence[View], outputs: Sequence[View]) -> Size | None:
-    """How many partial results a full reduction is computed in; None where one pass does."""
-    space, reduced = loop_space(body), _reduced_axes(body)
-    if not reduced or any(size != 1 for axis, size in enumerate(space) if axis not in reduced):
+    """In how many blocks a reduction is computed, each with partial results; None where one pass does."""
+    items = product(loop_space(body))
+    if not _reduced_axes(body) or (isinstance(items, int) and items <= 2 * BLOCK):
         return None
-    items = product(space)
-    if isinstance(items, int) and items <= 2 * BLOCK:
-        return None
-    first = _axes(body, inputs, outputs, partial=True)[0]
-    return ceil_divide(first.size, _block_length(first.size, items))
+    first, *others = _axes(body, inputs, outputs, partial=True)
+    length = _block_length(first.size, items)
+    if any(size != 1 for size in kept_sizes(body)):
+        rows = first.reduced and len(others) == 1 and not others[0].reduced
+        if not rows or length < _LEAST_ROWS:
+            return None
+    return ceil_divide(first.size, length)
 
 
 def _block_length(first: Size, items: Size) -> int:
@@ -103,9 +119,9 @@ def loop_kernel(
         name: shown in plans.
         body: its inputs stand for ``inputs``, its outputs for ``outputs``; broadcasting as NumPy's.
         inputs: where the operands lie.
-        outputs: where the results go; for ``partial``, a row of partial results for each reduction.
+        outputs: where the results go; for ``partial``, those of reductions have a first axis of blocks, and are dense.
         shared: for the position of an output, that of an input whose memory it overwrites.
-        partial: compute a partial result for each block of the first axis.
+        partial: compute partial results for each block of the first axis.
     """
     axes = _axes(body, inputs, outputs, partial)
     source = Source(len(inputs) + len(outputs))
@@ -123,7 +139,11 @@ def loop_kernel(
     summed = [i for i, axis in enumerate(axes) if axis.reduced]
     in_memory = bool(summed) and bool(kept) and kept[-1] > summed[-1]
     order = [*kept[:-1], *summed, kept[-1]] if in_memory else [*kept, *summed]
-    parallel = kept[0] if kept else -1
+    parallel = kept[0] if kept and not partial else -1
+    if partial:
+        for place, value in enumerate(body.outputs, len(inputs)):
+            if value.node.op.reduction is not None:
+                operands[place] = f"block * {extents[kept[0]]} + i{kept[0]}" if kept else "block"
 
     def loop(depth: int, axis: int) -> None:
         bounds = "lo, hi" if axis == parallel else extents[axis]
@@ -133,11 +153,10 @@ def loop_kernel(
         source.add(depth, f"for i{axis} in range({bounds}):")
 
     def store(depth: int, value: Value, text: str) -> None:
-        for i, output in enumerate(body.outputs):
+        for place, output in enumerate(body.outputs, len(inputs)):
             if output is value:
-                place = len(inputs) + i
-                index = "block" if partial and value.node.op.reduction else operands[place]
-                source.add(depth, f"store_{code(value.dtype)}_{numbers[place]}(p{numbers[place]}, {index}, {text})")
+                at = f"p{numbers[place]}, {operands[place]}"
+                source.add(depth, f"store_{code(value.dtype)}_{numbers[place]}({at}, {text})")
 
     def compute(depth: int) -> None:
         for i, value in enumerate(body.inputs):
@@ -152,9 +171,10 @@ def loop_kernel(
     def combine(value: Value, total: str) -> str:
         return combined(value.node.op.reduction or "", value.dtype, total, values[value.node.inputs[0]])
 
-    if not kept:
+    depth = 0
+    if parallel < 0:
         source.add(0, f"for {'block' if partial else '_'} in range(lo, hi):")
-    depth = 0 if kept else 1
+        depth = 1
     outer = kept[:-1] if in_memory else kept
     for axis in outer:
         loop(depth, axis)
@@ -183,12 +203,11 @@ def loop_kernel(
             store(depth, value, f"t{values[value]}")
 
     items = product(loop_space(body))
-    extent: Size = axes[parallel].size if kept else 1
+    extent: Size = axes[parallel].size if parallel >= 0 else 1
     if partial:
-        extent = next(
-            view.buffer.items for value, view in zip(body.outputs, outputs, strict=True) if value.node.op.reduction
-        )
-    weight = len(body.inputs) + sum(_WAITING * node.op.cost if node.op.cost > 1 else 1 for node in body.nodes)
+        extent = outputs[next(i for i, output in enumerate(body.outputs) if output.node.op.reduction)].shape[0]
+    weight = sum(_APART if axes and axes[-1].strides[i] not in (0, 1) else 1 for i in range(len(inputs)))
+    weight += sum(_WAITING * node.op.cost if node.op.cost > 1 else 1 for node in body.nodes)
     text = "def kernel(args, lo, hi):\n" + "\n".join([*source.header, *source.lines]) + "\n"
     grain = 64 if in_memory and parallel == kept[-1] else 1024 if len(axes) == 1 and kept else 1
     return Kernel(name, text, extent, tuple(source.sizes), work=items * weight, grain=grain)

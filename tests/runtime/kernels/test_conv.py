@@ -129,6 +129,21 @@ def test_any_channels(channels: tuple[int, int], groups: int) -> None:
     check(Case(10, channels, (5, 6), (3, 2), (1, 2), ((1, 0), (0, 2)), (1, 1), groups))
 
 
+@pytest.mark.parametrize("batch", [1, 2, 19, 24, 29, 64])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(1, (7, 75), (5, 6), (3, 3), padding=((1, 1), (1, 1))),
+        Case(1, (75, 6), (4, 5), (3, 3), (2, 1), ((0, 1), (1, 2)), (1, 2)),
+        Case(1, (5, 33), (1, 17), (2, 11), padding=((1, 1), (5, 5)), groups=2),
+    ],
+    ids=["inputs", "outputs", "wide window"],
+)
+def test_more_channels_than_a_tile_sums_over_at_a_time(case: Case, batch: int) -> None:
+    check(replace(case, batch=batch), symbolic=False)
+    check(replace(case, batch=batch))
+
+
 @pytest.mark.parametrize(
     "case",
     [

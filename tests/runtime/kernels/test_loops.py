@@ -47,6 +47,31 @@ def test_full_reduction_in_blocks(size: int) -> None:
     check([x], [x.sum(), (x * x).sum()], [array], rtol=1e-12)
 
 
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 127, 128, 129, 1000])
+def test_reduction_of_rows_in_blocks(rows: int, keepdims: bool) -> None:
+    x, w = gr.placeholder(("n", 2, 32, 4), "float64"), gr.placeholder((32, 4), "float64")
+    rng = np.random.default_rng(2)
+    y = gr.exp(x) * w
+    values = [
+        y.sum((0, 1), keepdims=keepdims),
+        y,
+        x.max(0, keepdims=keepdims),
+        (y * x).sum((0, 1), keepdims=keepdims).T,
+    ]
+    function = check([x, w], values[: 4 if rows else 2], [rng.normal(size=(rows, 2, 32, 4)), rng.normal(size=(32, 4))])
+    blocks = -(-rows * 2 // (BLOCK // 128))
+    assert any(step.name == "combine" for step in function.plan.steps)
+    assert any(step.extent == blocks for step in function.plan.steps)
+
+
+def test_blocks_of_rows_that_lie_in_any_order() -> None:
+    x = gr.placeholder(("n", 70, 30), "float64")
+    array = np.random.default_rng(3).normal(size=(50, 70, 30))
+    y = x.transpose((2, 0, 1))
+    check([x], [y.sum(1), y.sum((0, 1)), (y * y).sum((1, 2)), y[::2].sum(1), gr.exp(y).sum(1, keepdims=True)], [array])
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
 def test_reduction_of_nothing(shape: tuple[int, int]) -> None:
     x = gr.placeholder(("n", "m"))
