@@ -10,7 +10,7 @@ from dataclasses import field
 from graphc.errors import VerifyError
 from graphc.ir.dims import Size, bind
 from graphc.record import record
-from graphc.runtime.kernels.base import MAX_TASKS, Kernel
+from graphc.runtime.kernels.base import MAX_TASKS, PRODUCT_TASKS, Kernel
 from graphc.runtime.memory import Life, aligned, assign_offsets, check_offsets, largest_live_sum
 from graphc.runtime.program import Executable
 from graphc.runtime.views import Buffer, Place
@@ -130,7 +130,8 @@ def _chunk(kernel: Kernel, extent: int, work: int) -> int:
     The number of tasks is a power of two, as are most machines' numbers of threads, if the range can be cut so that
     they are of one size; else there are some more, lest one thread has a large task more than another.
     """
-    tasks = min(work // least_work(kernel), MAX_TASKS, extent // kernel.grain)
+    most = PRODUCT_TASKS if kernel.routines else MAX_TASKS
+    tasks = min(work // least_work(kernel), most, extent // kernel.grain)
     if tasks < 2:
         return max(extent, 1)
     tasks = 1 << (tasks.bit_length() - 1)

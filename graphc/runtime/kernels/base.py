@@ -17,6 +17,7 @@ from graphc.runtime.views import View
 __all__ = [
     "CODES",
     "MAX_TASKS",
+    "PRODUCT_TASKS",
     "Kernel",
     "KernelRegistry",
     "code",
@@ -37,8 +38,13 @@ CODES = {
     "bool": "b1",
 }
 
-MAX_TASKS = 16
-"""Into how many parts a plan cuts the outer range of a kernel; a power of two, as most numbers of threads are."""
+MAX_TASKS = 64
+"""Into how many parts a plan cuts the outer range of a kernel; a power of two, as most numbers of threads are.
+
+At the end of a step, threads wait for the last task: the more there are, the shorter."""
+
+PRODUCT_TASKS = 16
+"""The same for a matrix product, each task of which packs a part of an operand."""
 
 
 def code(dtype: DType) -> str:

@@ -21,7 +21,7 @@ from graphc.ir.dims import Size, ceil_divide, maximum, minimum, product
 from graphc.ir.graph import Node
 from graphc.ir.ops.conv import ConvAttrs
 from graphc.ir.types import Shape
-from graphc.runtime.kernels.base import Kernel, code, view_kernel_for
+from graphc.runtime.kernels.base import MAX_TASKS, Kernel, code, view_kernel_for
 from graphc.runtime.kernels.registers import lanes, most_sums
 from graphc.runtime.views import Buffer, View, contiguous_strides, nominal
 
@@ -37,8 +37,8 @@ __all__ = [
     "spatial_words",
 ]
 
-_TASKS = 16
-"""Parts of the work, at least: where there are fewer rows of places, channels and rows are divided."""
+_PIECES = 16
+"""Parts of the work, at least: where there are fewer rows of places and blocks of channels, rows are divided."""
 
 NEAR = 16384
 """Bytes of operands that are read more than once in a row: half of a first-level cache."""
@@ -178,9 +178,10 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
     words |= _run(adjoint, attrs, x, y, weight.shape[-1])
     lines = groups * product(y.shape[2:-1])
     blocks = ceil_divide(rows, high)
-    together = max(1, nominal(blocks) * min(nominal(lines), _TASKS) // _TASKS)
-    pieces = -(-_TASKS // max(1, nominal(lines) * nominal(ceil_divide(blocks, together))))
-    words |= {"blocks": blocks, "together": together, "shares": ceil_divide(blocks, together)}
+    together = max(nominal(ceil_divide(blocks, -(-MAX_TASKS // max(nominal(lines), 1)))), 1)
+    shares = ceil_divide(blocks, together)
+    pieces = -(-_PIECES // max(nominal(lines) * nominal(shares), 1))
+    words |= {"blocks": blocks, "together": together, "shares": shares}
     words |= {"pieces": pieces, "piece": ceil_divide(y.shape[-1], pieces)}
     if adjoint:
         words |= _adjoint_words(attrs)
@@ -195,7 +196,7 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
     return Kernel(
         name,
         source,
-        lines * ceil_divide(blocks, together) * pieces,
+        lines * shares * pieces,
         tuple(words.values()),
         work=2 * product(places.shape) * (image.shape[1] // groups) * product(weight.shape[2:]),
     )

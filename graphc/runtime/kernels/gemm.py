@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from graphc.ir.dims import Size, ceil_divide, maximum, product
 from graphc.ir.types import DType
-from graphc.runtime.kernels.base import MAX_TASKS, Kernel, code
+from graphc.runtime.kernels.base import PRODUCT_TASKS, Kernel, code
 from graphc.runtime.kernels.registers import panel_width
 from graphc.runtime.views import View
 
@@ -144,7 +144,7 @@ def _cut(rows: Size, columns: Size, panel: int) -> tuple[Size, Size]:
     if not isinstance(rows, int):
         return maximum((rows + _BLOCK // 2) // _BLOCK, 1), panels * panel
     blocks = 1 << max(round(math.log2(max(rows, 1) / _BLOCK)), int(rows >= _TWO_BLOCKS))
-    tasks = max(MAX_TASKS // blocks, 1) if blocks > 1 else 1
+    tasks = max(PRODUCT_TASKS // blocks, 1) if blocks > 1 else 1
     return blocks, ceil_divide(panels, tasks) * tasks * panel
 
 
