@@ -155,7 +155,7 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
     rows, channels = y.shape[1] // groups, x.shape[1] // groups
     w_row, w_channel = (weight.strides[1], weight.strides[0]) if adjoint else weight.strides[:2]
     high, wide = tile_sizes(nominal(rows))
-    near = _near(attrs, channels, weight.shape[2:], wide * lanes(kind), x.shape[0], size)
+    near = _near(attrs, x, weight.shape[2:], wide * lanes(kind))
     words: dict[str, Size] = {
         "x_start": x.offset * size,
         "w_start": weight.offset * size,
@@ -202,13 +202,13 @@ def conv_kernel(name: str, attrs: ConvAttrs, x: View, weight: View, y: View, bia
     )
 
 
-def _near(attrs: ConvAttrs, channels: Size, window: Sequence[Size], width: int, images: Size, size: int) -> int:
-    """How many channels of the input a tile, so many items wide, sums over before the next block of channels does."""
+def _near(attrs: ConvAttrs, x: View, window: Sequence[Size], width: int) -> int:
+    """How many channels of ``x`` a tile, so many items wide, sums over before the next block of channels does."""
+    images, channels = x.shape[0], max(nominal(x.shape[1]) // attrs.groups, 1)
     *outer, last = map(nominal, window)
-    apart = width if not isinstance(images, int) else min(width, images * attrs.dilations[-1])
-    items = math.prod(outer) * (width + (last - 1) * apart)  # of a channel, that a tile reads
-    count = max(nominal(channels), 1)
-    return -(-count // -(-count * items * size // NEAR))
+    apart = min(width, images * attrs.dilations[-1]) if isinstance(images, int) else width
+    bytes = math.prod(outer) * (width + (last - 1) * apart) * x.buffer.dtype.itemsize  # of a channel, read by a tile
+    return -(-channels // -(-channels * bytes // NEAR))
 
 
 def _run(adjoint: bool, attrs: ConvAttrs, x: View, y: View, window: Size) -> dict[str, Size]:
