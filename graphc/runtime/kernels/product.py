@@ -4,6 +4,7 @@ As in BLIS (Van Zee & van de Geijn 2015), strips of B are packed into panels, on
 cache while a register tile of a few rows goes down the rows of A with it; the rows of A come in blocks that stay in the
 second-level cache. A is read where it lies, in either order, unless it is transposed with its columns so far apart that
 they would drive each other out of the caches: then a block of it is copied. So there is one routine for all layouts.
+Tiles share the rows of a block evenly: there is a tile of one row less, so that few rows are computed in vain.
 Every item of C is summed in the order of the depth, in blocks of :data:`DEPTH`, however the rows and columns are cut:
 the bits do not depend on the number of threads. A single row or column has no tile to fill: it is summed as B is read.
 """
@@ -54,6 +55,7 @@ def _routine(kind: str, lanes: int, rows: int) -> KernelRequest:
         lanes=lanes,
         width=width,
         rows=rows,
+        fewer=rows - 1,
         panels=DEPTH * width * _PANELS,
         side=width * _PANELS,
         beside=_BESIDE,
@@ -101,18 +103,27 @@ def product(a, a_row, a_column, b, b_row, b_column, c, c_row, m, n, k, alpha, be
                 pack_{kind}_{lanes}(corner + left * b_column, b_column, b_row, columns, depth, panels + left * apart)
             for top in range(0, m, {height}):
                 tall = min({height}, m - top)
-                strip, down, along, next_strip = a + top * a_row + first * a_column, a_row, a_column, {rows} * a_row
+                tiles = (tall + {rows} - 1) // {rows}
+                high, higher = tall // tiles, tall % tiles
+                strip, down, along, step = a + top * a_row + first * a_column, a_row, a_column, a_row
                 if copied:
-                    next_strip = {rows} * {size} * depth
-                    turn_{kind}_{rows}(strip, a_row, a_column, copy, next_strip, depth, tall)
+                    high, higher, step = {rows}, 0, {size} * depth
+                    turn_{kind}_{rows}(strip, a_row, a_column, copy, {rows} * step, depth, tall)
                     strip, down, along = copy, {size}, {rows} * {size}
                 for left in range(0, across, {width}):
                     columns = min({width}, across - left)
                     panel = panels + apart * left
                     target = c + top * c_row + {size} * (side + left)
-                    for i in range((tall + {rows} - 1) // {rows}):
-                        there = min({rows}, tall - i * {rows})
-                        tile_{kind}_{rows}x2x{lanes}(strip + i * next_strip, down, along, there, panel, depth,
-                                                     target + i * {rows} * c_row, c_row, there, columns, alpha, keep)
+                    row = 0
+                    for i in range(tiles):
+                        there = min(high + (i < higher), tall - row)
+                        source, place = strip + row * step, target + row * c_row
+                        if there == {rows}:
+                            tile_{kind}_{rows}x2x{lanes}(source, down, along, there, panel, depth,
+                                                         place, c_row, there, columns, alpha, keep)
+                        else:
+                            tile_{kind}_{fewer}x2x{lanes}(source, down, along, there, panel, depth,
+                                                          place, c_row, there, columns, alpha, keep)
+                        row += there
     return 0
 """

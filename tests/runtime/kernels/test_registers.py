@@ -88,7 +88,8 @@ def test_sums_stay_in_the_registers_of_avx512(avx512: None) -> None:
     request = product_routine("f32")
     text = compiler.assembly(request.source, request.name, request.signature)
     blocks = re.split(r"^\.L\w+:", text, flags=re.MULTILINE)
-    loops = [block for block in blocks if block.count("vfmadd") >= 24 and re.search(r"^\s+j\w+\s", block, re.MULTILINE)]
-    assert [len(re.findall(r"vfmadd\w+\s.*zmm", loop)) for loop in loops] == [24 * UNROLLED, 24]
+    loops = [block for block in blocks if block.count("vfmadd") >= 22 and re.search(r"^\s+j\w+\s", block, re.MULTILINE)]
+    sums = [len(re.findall(r"vfmadd\w+\s.*zmm", loop)) for loop in loops]
+    assert sorted(sums) == [22, 24, 22 * UNROLLED, 24 * UNROLLED]
     for loop in loops:
         assert not re.search(r"vmov\w+\s.*%zmm\d+, .*\(", loop)  # nothing is put aside
