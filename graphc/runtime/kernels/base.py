@@ -41,7 +41,8 @@ CODES = {
 MAX_TASKS = 64
 """Into how many parts a plan cuts the outer range of a kernel; a power of two, as most numbers of threads are.
 
-At the end of a step, threads wait for the last task: the more there are, the shorter."""
+At the end of a step, threads wait for the last task: the more there are, the shorter.
+"""
 
 PRODUCT_TASKS = 16
 """The same for a matrix product, each task of which packs a part of an operand."""
