@@ -18,7 +18,7 @@ _BLOCK = 256
 """Rows of the result that a task does, of at most so many columns as can be packed at once."""
 
 _TWO_BLOCKS = 128
-"""Rows that are cut in any case: the thread that adds to some rows of a weight is then the one that reads them next."""
+"""Rows that are cut in any case: each of two threads then adds to those rows of a weight that it reads next."""
 
 _LEAST_ROWS, _MANY_COLUMNS = 32, 64
 """Where rows are cut every task packs all of B: it should have many of them, and B few columns."""
